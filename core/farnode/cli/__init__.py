@@ -1,0 +1,14 @@
+"""farnode …: kubectl's habits for pods at a site. Each command calls the client; none holds rules of its own.
+
+root        the group, and errors as one line
+settings    options every command has
+connection  an AsyncClient for one command
+words       a pod's state in the few words of a column
+tables      columns, JSON, YAML
+"""
+
+from __future__ import annotations
+
+from farnode.cli.root import main
+
+__all__ = ["main"]

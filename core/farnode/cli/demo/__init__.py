@@ -1,0 +1,1 @@
+"""farnode demo: every kind of pod on this machine, with expected and got."""

@@ -1,0 +1,40 @@
+"""farnode doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from farnode.errors import Invalid
+
+_MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The gateway's configuration.",
+)
+def doctor(path: Path) -> None:
+    """Examine a site before its gateway is started: what works, what does not, what to do. Exit 1 when something fails.
+
+    \b
+    farnode doctor -c gateway.yaml
+    """
+    try:
+        from farnode.gateway.doctor import examine
+    except ModuleNotFoundError as error:
+        raise Invalid("doctor", f"{error.name} is not installed: pip install 'farnode[server]'") from None
+    findings = examine(path)
+    for finding in findings:
+        mark, colour = _MARKS[finding.state]
+        click.echo(f"{click.style(f'{mark:4}', fg=colour)}  {finding.name}: {finding.words}")
+        if finding.advice and finding.state != "ok":
+            click.echo(f"      {finding.advice}")
+    if any(finding.state == "fail" for finding in findings):
+        raise click.exceptions.Exit(1)

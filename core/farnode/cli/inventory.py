@@ -1,0 +1,71 @@
+"""Sites and what they offer, in columns. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from farnode.cli import words
+from farnode.errors import FarnodeError
+from farnode.model.api import SiteView
+
+HEADING = ["NAME", "STATE", "PODS", "ALLOCATIONS", "OFFERS", "GPUS", "PROVIDER", "VERSION", "PROBLEM"]
+_GIB = 1 << 30
+
+
+def row(name: str, site: SiteView | FarnodeError, default: str | None) -> list[str]:
+    """Of one site; the default one is marked."""
+    marked = f"{name} *" if name == default else name
+    if isinstance(site, FarnodeError):
+        return [marked, "Away", "", "", "", "", "", "", str(site)]
+    return [
+        marked,
+        _state(site),
+        _counts(site.get("pods") or {}),
+        _counts(_phases(site.get("allocations") or ())),
+        str(len(site.get("offers") or ())),
+        ", ".join(dict.fromkeys(gpu for offer in site.get("offers") or () for gpu in _gpus(offer))),
+        site.get("provider", ""),
+        site.get("version", ""),
+        site.get("problem", ""),
+    ]
+
+
+def offers(site: SiteView) -> list[list[str]]:
+    """A heading and a row for each offer."""
+    heading = ["OFFER", "PARTITION", "NODES", "CORES", "MEMORY", "GPUS", "WALLTIME", "ACCOUNTS", "PROBLEM"]
+    return [heading, *(_offer(offer) for offer in site.get("offers") or ())]
+
+
+def _offer(offer: Mapping[str, Any]) -> list[str]:
+    limit = offer.get("max_walltime")
+    return [
+        str(offer.get("name") or ""),
+        f"{offer.get('partition') or ''}{' *' if offer.get('default') else ''}",
+        str(offer.get("nodes") or 1),
+        str(offer.get("cores") or ""),
+        f"{(offer.get('memory') or 0) / _GIB:.0f}Gi",
+        ", ".join(_gpus(offer)),
+        words.span(limit) if limit else "unlimited",
+        ",".join(offer.get("accounts") or ()),
+        str(offer.get("problem") or ""),
+    ]
+
+
+def _gpus(offer: Mapping[str, Any]) -> list[str]:
+    return [f"{gpu['count']} {gpu.get('model') or gpu['vendor']}" for gpu in offer.get("gpus") or ()]
+
+
+def _state(site: SiteView) -> str:
+    if site.get("draining"):
+        return "Draining"
+    return "Ready" if site.get("healthy") else "Unhealthy"
+
+
+def _phases(allocations: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+    phases = [str(allocation.get("phase") or "?") for allocation in allocations]
+    return {phase: phases.count(phase) for phase in dict.fromkeys(phases)}
+
+
+def _counts(counted: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in counted.items() if number) or "0"

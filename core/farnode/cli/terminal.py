@@ -1,0 +1,46 @@
+"""This process's own terminal and standard input, for exec."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import termios
+import tty
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+
+import anyio
+
+_CHUNK = 65536
+
+
+@contextmanager
+def raw() -> Iterator[None]:
+    """Every key goes to the command, Ctrl-C too; restored whatever happens."""
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    tty.setraw(descriptor)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def size() -> tuple[int, int]:
+    """Rows and columns."""
+    found = os.get_terminal_size(sys.stdin.fileno())
+    return found.lines, found.columns
+
+
+async def typed() -> AsyncGenerator[bytes, None]:
+    """Standard input as it comes, until its end; nothing is read before it is asked for."""
+    descriptor = sys.stdin.fileno()
+    at_once = stat.S_ISREG(os.fstat(descriptor).st_mode)  # a file never keeps its reader waiting, nor can it be polled
+    while True:
+        if not at_once:
+            await anyio.wait_readable(descriptor)
+        data = os.read(descriptor, _CHUNK)
+        if not data:
+            return
+        yield data

@@ -1,0 +1,48 @@
+"""Handing pods over: all of a call or none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from farnode.client import intake
+from farnode.client.intake import Document
+from farnode.client.patience import Patience
+from farnode.client.transport import Transport
+from farnode.errors import Invalid
+from farnode.model.api import Deletion, Verdict
+
+
+async def submit(transport: Transport, patience: Patience, documents: Sequence[Document]) -> list[Verdict]:
+    """The gateway's verdicts, none of them "invalid": that is raised, after what was accepted with it is withdrawn,
+    so that a corrected batch can be sent without running a pod twice."""
+    verdicts: list[Verdict] = []
+    for batch in intake.batches(documents):
+        answer = await patience.keep_trying(partial(transport.call, "POST", "/v1/pods", {"bundles": batch}))
+        verdicts += answer["verdicts"]
+        if invalid := [verdict for verdict in verdicts if verdict["verdict"] == "invalid"]:
+            await withdraw(transport, patience, [verdict for verdict in verdicts if verdict["verdict"] == "accepted"])
+            raise _refusal(invalid, documents)
+    return verdicts
+
+
+async def withdraw(transport: Transport, patience: Patience, accepted: Sequence[Verdict]) -> None:
+    """As if they had never been handed over."""
+    if accepted:
+        deletions = [Deletion(uid=verdict["uid"], graceSeconds=0, purge=True) for verdict in accepted]
+        await patience.keep_trying(lambda: transport.call("POST", "/v1/pods/delete", {"pods": deletions}))
+
+
+def _refusal(invalid: Sequence[Verdict], documents: Sequence[Document]) -> Invalid:
+    first = invalid[0]
+    words = first.get("message", "was refused")
+    if len(documents) > 1:
+        name = next((_name(item) for item in documents if item["pod"]["metadata"]["uid"] == first["uid"]), first["uid"])
+        others = f", as are {len(invalid) - 1} more" if len(invalid) > 1 else ""
+        words = f"{words} (of pod {name}, which is refused{others}; none of the {len(documents)} pods was left there)"
+    return Invalid(first.get("field", ""), words)
+
+
+def _name(document: Document) -> str:
+    metadata = document["pod"]["metadata"]
+    return f"{metadata.get('namespace', 'default')}/{metadata['name']}"

@@ -1,0 +1,170 @@
+"""The gateway's configuration: one YAML file, read once, typed, frozen.
+
+Durations are seconds and sizes bytes once loaded. Keys are camelCase in the file. A key nobody knows is an error, never
+ignored: a limit that was misspelt would not be a limit.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from farnode.errors import Invalid
+from farnode.gateway.config_errors import words
+from farnode.gateway.config_values import AbsolutePath, Address, Duration, HostPort, Listen, Size
+
+Runtime = Literal["apptainer", "process"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Runners(_Part):
+    """Where runners, on compute nodes, reach this gateway."""
+
+    listen: Address = HostPort("0.0.0.0", 0)  # noqa: S104
+    """All interfaces, because which of them compute nodes see is not known here; a free port, because several
+    accounts run gateways on one login node."""
+    advertise: str = Field(default_factory=socket.gethostname, min_length=1)
+    """The name runners dial: this host's own, which compute nodes of most clusters resolve."""
+
+
+class Provider(_Part):
+    """The batch system; all keys but `kind` are the driver's own, which checks them."""
+
+    kind: str
+    """The driver's entry point in the group `farnode.providers`, such as `slurm`."""
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+
+
+def _provider(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"kind": value}
+    if not isinstance(value, dict):
+        return value
+    settings = {key: item for key, item in value.items() if key != "kind"}
+    return {"settings": settings} | {key: value[key] for key in ("kind",) if key in value}
+
+
+class Walltime(_Part):
+    """How long allocations are asked for when the pod does not say it."""
+
+    default: Duration = Field(default=3600.0, gt=0)
+    """One hour: short enough to fit into the gaps that backfill leaves."""
+    margin: Duration = Field(default=60.0, ge=0)
+    """Asked for beyond a pod's own deadline: a runner needs time to start, and to end its pods with grace."""
+
+
+class Retention(_Part):
+    """How long things are kept that nobody needs to run."""
+
+    pods: Duration = Field(default=7 * 86400.0, ge=0)
+    """Records and logs of ended pods; a week outlasts a long weekend."""
+    events: int = Field(default=100_000, ge=1000)
+    """Rows of the event log; about an hour at 30 changes a second. A watcher further behind lists again."""
+
+
+class Quotas(_Part):
+    """Limits that keep one owner, or this gateway, from filling what others need too."""
+
+    pods_per_owner: int = Field(default=10_000, ge=1)
+    """Pods not ended yet; ten times what one virtual node is usually given."""
+    bundle_bytes: Size = Field(default=4 * 1024**2, ge=64 * 1024)
+    """One pod with all its ConfigMaps and Secrets; the kube-apiserver's own objects end at 1.5 MiB each."""
+    spool_bytes: Size = Field(default=50 * 1024**3, ge=1024**2)
+    """Pods' directories and logs on the shared file system; within the home quotas of most sites."""
+
+
+class Images(_Part):
+    """Container images: where they come from and in which form compute nodes get them."""
+
+    format: Literal["sif", "directory"] = "sif"
+    """One file per image is what parallel file systems like; `directory` where compute nodes cannot mount SIF."""
+    prepared: Mapping[str, AbsolutePath] = Field(default_factory=dict)
+    """Images that are already there: `name:tag` or a pattern (`registry.example/lab/*`) to a SIF or directory.
+    In a pattern's path `{name}` is the image's name in full and `{path}` that without its registry, as in
+    `docker.io/*: /cvmfs/unpacked.cern.ch/registry.hub.docker.com/{path}`."""
+    directories: tuple[AbsolutePath, ...] = ()
+    """Prefixes below which a pod may name its image by absolute path. None: a path could be anybody's file."""
+    pull_secrets: tuple[AbsolutePath, ...] = ()
+    """Files in docker's config.json format, mode 0600."""
+    insecure_registries: tuple[str, ...] = ()
+    """`host:port` of registries spoken to without TLS; none, because tokens travel there."""
+    max_bytes: Size = Field(default=100 * 1024**3, ge=1024**2)
+    """Converted images on the spool; a score of GPU frameworks. The least recently used go first."""
+    fetches: int = Field(default=2, ge=1)
+    """Images fetched at once: conversion keeps a core busy, and this is usually a shared login node."""
+    timeout: Duration = Field(default=3600.0, gt=0)
+    """Of one fetch; 20 GB images over a slow line take most of an hour."""
+
+
+class GatewayConfig(_Part):
+    """One site, as one account sees it. Only `site` and `provider` must be given."""
+
+    site: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    """A DNS label; names the site in nodes, metrics and directories."""
+    provider: Annotated[Provider, BeforeValidator(_provider)]
+    state: AbsolutePath = Field(
+        default_factory=lambda data: Path("~/.local/state/farnode").expanduser() / data["site"],
+    )
+    """The database, keys and tokens; on a local disk, of which the account's home may well be none."""
+    spool: AbsolutePath = Field(default_factory=lambda data: Path("~/.farnode/spool").expanduser() / data["site"])
+    """Shared with compute nodes: the job script, images, pods' directories. Home is shared nearly everywhere."""
+    listen: Listen = Field(default_factory=lambda data: f"unix:{data['state']}/gateway.sock", validate_default=True)
+    """A unix socket: nobody else on a login node can open it."""
+    runners: Runners = Runners()
+    runtimes: tuple[Runtime, ...] = Field(default=("apptainer", "process"), min_length=1)
+    """Allowed, in order of preference. `process` runs a pod's command without its image."""
+    python: str = Field(default="/usr/bin/python3", pattern=r"^/[-A-Za-z0-9._+/]+$")
+    """The interpreter on compute nodes, 3.9 or newer; the system's own, as modules are not loaded there."""
+    fence_after: Duration = Field(default=1800.0, gt=0)
+    """A runner unheard for this long ends its pods: longer than a gateway's restart or a move to another host."""
+    heartbeat: Duration = Field(default=10.0, gt=0)
+    """Between signs of life of a runner; three missed ones are a lost connection, which ends nothing."""
+    poll_interval: Duration = Field(default=15.0, gt=0)
+    """Between questions to the batch system, one for all allocations; runners tell the rest, so it may be slow."""
+    settle_after: Duration = Field(default=30.0, ge=0)
+    """How long a submission whose answer was lost may take to show up before it is made again."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Of a pod that restarts after its allocation ended; more would burn an account's hours on a broken node."""
+    walltime: Walltime = Walltime()
+    share_across_owners: bool = False
+    """Pods of different owners in one allocation run as one account and could read each other's files."""
+    retention: Retention = Retention()
+    quotas: Quotas = Quotas()
+    images: Images = Images()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GatewayConfig:
+        if self.fence_after < 3 * self.heartbeat:
+            raise ValueError("fenceAfter must be at least three heartbeats, or every hiccup would end pods")
+        return self
+
+
+def load(path: Path) -> GatewayConfig:
+    """Read the file; Invalid names it, the key, what is wrong and what is accepted."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Invalid(str(path), f"cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise Invalid(str(path), "is not a mapping; accepted: at least `site: NAME` and `provider: {kind: …}`")
+    try:
+        return GatewayConfig.model_validate(content, context={"base": path.absolute().parent})
+    except ValidationError as error:
+        key, problem = words(GatewayConfig, error)
+        raise Invalid(f"{path}: {key}" if key else str(path), problem) from error

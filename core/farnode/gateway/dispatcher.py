@@ -1,0 +1,327 @@
+"""Does what the machine decided: talks to the batch system, the runners, the registry and the spool.
+
+Everything here may fail, hang or be repeated; what it learns goes back to the machine as stimuli. Nothing waits inside
+`perform`: each slow thing is a task, and each is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from farnode.errors import FarnodeError, Transient
+from farnode.gateway import stimuli as s
+from farnode.gateway.engine import Engine
+from farnode.gateway.records import Life
+from farnode.gateway.runners import Runners
+from farnode.gateway.spool import Spool
+from farnode.model.allocation import AllocationId, Refused
+from farnode.model.image import Image
+from farnode.model.offer import Offer
+from farnode.model.order import order
+from farnode.providers.port import AllocationProvider
+
+log = logging.getLogger(__name__)
+
+CANCEL_AGAIN = 30.0
+"""Seconds after which a cancellation that shows no effect is repeated."""
+FIRST_POLL = 2.0
+"""Seconds from a submission to the first question about it: by then the batch system has looked at it."""
+
+
+class ImageProblem(FarnodeError):
+    """An image that cannot be had now; `reason` is the kubelet's."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ImageSource(Protocol):
+    async def prepare(self, reference: str, policy: str) -> Image:
+        """Raises ImageProblem."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Seconds between questions to the batch system, and between inventories."""
+
+    poll: float
+    inventory: float
+
+
+class Dispatcher:
+    def __init__(
+        self,
+        engine: Engine,
+        provider: AllocationProvider,
+        runners: Runners,
+        spool: Spool,
+        images: ImageSource,
+        connect: Callable[[str], str],
+        cadence: Cadence,
+        node_name: str,
+    ) -> None:
+        self.offers: Sequence[Offer] = ()
+        self.problem: str | None = "the batch system has not answered yet"
+        self._engine = engine
+        self._machine = engine.machine
+        self._provider = provider
+        self._runners = runners
+        self._spool = spool
+        self._images = images
+        self._connect = connect
+        self._cadence = cadence
+        self._node_name = node_name
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[tuple[str, str]] = set()
+        self._to_submit: dict[str, None] = {}
+        self._to_cancel: dict[str, None] = {}
+        self._submitting = asyncio.Event()
+        self._cancelling = asyncio.Event()
+        self._poll_at = 0.0
+        self._poll_changed = asyncio.Event()
+        runners.gone = self._runner_gone
+
+    # ---- effects -------------------------------------------------------------------------------------------------
+
+    def perform(self, effects: Iterable[s.Effect]) -> None:
+        starts: dict[str, list[Any]] = {}
+        for effect in effects:
+            match effect:
+                case s.StartPod(nonce, uid):
+                    starts.setdefault(nonce, []).append(uid)
+                    continue
+                case s.StopPod(nonce) if nonce in starts:
+                    self._start(nonce, starts.pop(nonce))
+            self._do(effect)
+        for nonce, uids in starts.items():
+            self._start(nonce, uids)
+
+    def _do(self, effect: s.Effect) -> None:
+        match effect:
+            case s.StopPod(nonce, uid, attempt, grace, reason, message):
+                stop = {"type": "stop", "uid": uid, "attempt": attempt, "reason": reason, "message": message}
+                self._runners.send(nonce, stop if grace is None else {**stop, "grace": grace})
+            case s.ForgetPod(nonce, uid, attempt):
+                self._runners.send(nonce, {"type": "forget", "uid": uid, "attempt": attempt})
+            case s.AckEvents(nonce, seq):
+                self._runners.send(nonce, {"type": "ack", "seq": seq})
+            case s.DrainRunner(nonce):
+                self._runners.send(nonce, {"type": "drain"})
+            case s.FetchImages(uid):
+                self._once("images", uid, self._fetch(uid))
+            case s.SubmitAllocation(nonce):
+                self._to_submit[nonce] = None
+                self._submitting.set()
+            case s.CancelAllocation(nonce):
+                self._to_cancel[nonce] = None
+                self._cancelling.set()
+            case s.ReadSpool(nonce):
+                self._once("spool", nonce, self._read_spool(nonce))
+            case s.RemovePod(uid, nonce):
+                if nonce is not None:
+                    self._once("remove", uid, asyncio.to_thread(self._spool.remove_pod, nonce, uid))
+            case s.RemoveAllocation(nonce):
+                self._once("remove", nonce, asyncio.to_thread(self._spool.remove, nonce))
+
+    def _start(self, nonce: str, uids: Sequence[str]) -> None:
+        pods = [pod for uid in uids if (pod := self._machine.pods.get(uid)) is not None and pod.nonce == nonce]
+        orders = [
+            order(
+                self._machine.bundles[pod.uid],
+                owner=pod.owner,
+                attempt=pod.attempt,
+                images={image.reference: image for image in pod.images},
+                node_name=self._node_name,
+                runtime=pod.runtime,
+                restarts=pod.restarts,
+            )
+            for pod in pods
+        ]
+        self._runners.send(nonce, {"type": "start", "pods": orders})
+
+    def _once(self, kind: str, key: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run as a task, unless the same is under way."""
+        if (kind, key) in self._busy:
+            work.close()
+            return
+        self._busy.add((kind, key))
+        task = asyncio.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: self._busy.discard((kind, key)))
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except OSError as error:
+            log.error("%s", error)
+
+    async def _fetch(self, uid: str) -> None:
+        pod = self._machine.pods.get(uid)
+        if pod is None:
+            return
+        containers = self._machine.bundles[uid].pod.all_containers
+        if pod.runtime == "process":
+            images = tuple({container.image: Image(container.image) for container in containers}.values())
+            await self._engine.tell(s.ImagesReady(self._engine.clock(), uid, images))
+            return
+        ready: dict[str, Image] = {}
+        for container in containers:
+            try:
+                ready[container.image] = await self._images.prepare(container.image, container.pull_policy)
+            except ImageProblem as problem:
+                at = self._engine.clock()
+                retry = at + min(300.0, 10.0 * 2.0**pod.failures)
+                reason = problem.reason if pod.failures == 0 or problem.reason != "ErrImagePull" else "ImagePullBackOff"
+                await self._engine.tell(s.ImagesFailed(at, uid, container.image, reason, str(problem), retry))
+                return
+        await self._engine.tell(s.ImagesReady(self._engine.clock(), uid, tuple(ready.values())))
+
+    async def _read_spool(self, nonce: str) -> None:
+        allocation = self._machine.allocations.get(nonce)
+        if allocation is None or allocation.life is Life.ENDED:
+            return
+        if allocation.incarnation is not None:
+            events = await asyncio.to_thread(self._spool.events, nonce, allocation.incarnation, allocation.acked)
+            if events:
+                stimulus = s.RunnerEvents(self._engine.clock(), nonce, allocation.incarnation, events)
+                await self._engine.tell(stimulus)
+        await self._engine.ask(s.SpoolRead(self._engine.clock(), nonce))
+        self._runners.send(nonce, {"type": "refused", "reason": "this allocation is over", "final": True})
+
+    # ---- the batch system ----------------------------------------------------------------------------------------
+
+    def _runner_gone(self, _: str) -> None:
+        self._poll_soon(0.2)
+
+    def _poll_soon(self, delay: float) -> None:
+        at = asyncio.get_running_loop().time() + delay
+        if at < self._poll_at:
+            self._poll_at = at
+            self._poll_changed.set()
+
+    def readdress(self) -> None:
+        """Tell the runners of every live allocation where this gateway is now."""
+        for nonce, record in self._machine.allocations.items():
+            if record.life is not Life.ENDED:
+                self._spool.prepare(nonce, self._connect(nonce))
+        for nonce in self._spool.strangers(set(self._machine.allocations)):
+            self._spool.remove(nonce)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._submit_loop())
+            group.create_task(self._cancel_loop())
+            group.create_task(self._poll_loop())
+            group.create_task(self._inventory_loop())
+            group.create_task(self._tick_loop())
+
+    async def _submit_loop(self) -> None:
+        while True:
+            await self._submitting.wait()
+            self._submitting.clear()
+            nonces, self._to_submit = list(self._to_submit), {}
+            records = [record for nonce in nonces if (record := self._machine.allocations.get(nonce)) is not None]
+            wanted = [record.request for record in records if record.life is Life.WANTED and not record.cancelled]
+            if wanted:
+                await self._submit(wanted)
+
+    async def _submit(self, wanted: Sequence[Any]) -> None:
+        answers: Sequence[AllocationId | Refused]
+        try:
+            for request in wanted:
+                self._spool.prepare(request.nonce, self._connect(request.nonce))
+            answers = await self._provider.submit(wanted)
+            self.problem = None
+        except (Transient, OSError) as error:
+            log.warning("submission: %s", error)
+            self.problem = str(error)
+            answers = [AllocationId(request.nonce) for request in wanted]
+        at = self._engine.clock()
+        for request, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, Refused):
+                await self._engine.tell(s.AllocationRefused(at, request.nonce, answer.words, answer.again))
+            else:
+                await self._engine.tell(s.AllocationSubmitted(at, request.nonce, answer.job))
+        self._poll_soon(FIRST_POLL)
+
+    async def _cancel_loop(self) -> None:
+        while True:
+            await self._cancelling.wait()
+            self._cancelling.clear()
+            nonces, self._to_cancel = list(self._to_cancel), {}
+            ids = [record.id for nonce in nonces if (record := self._machine.allocations.get(nonce)) is not None]
+            try:
+                await self._provider.cancel(ids)
+            except (Transient, OSError) as error:
+                log.warning("cancellation, to be repeated: %s", error)
+            self._poll_soon(FIRST_POLL)
+
+    async def _poll_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        delay = self._cadence.poll
+        while True:
+            self._poll_at = loop.time() + delay
+            while (left := self._poll_at - loop.time()) > 0:
+                self._poll_changed.clear()
+                try:
+                    await asyncio.wait_for(self._poll_changed.wait(), left)
+                except TimeoutError:
+                    break
+            delay = await self._poll()
+
+    async def _poll(self) -> float:
+        """Ask for every allocation that has not ended; returns the seconds until the next question."""
+        records = [record for record in self._machine.allocations.values() if record.life is not Life.ENDED]
+        if not records:
+            return self._cadence.poll
+        try:
+            states = await self._provider.states([record.id for record in records])
+            self.problem = None
+        except (Transient, OSError) as error:
+            log.warning("states: %s", error)
+            self.problem = str(error)
+            return self._cadence.poll
+        at = self._engine.clock()
+        seen = [s.AllocationSeen(at, record.nonce, states[record.id]) for record in records if record.id in states]
+        if seen:
+            await self._engine.ask(*seen)
+        self._cancel_again(at)
+        silent = any(record.incarnation and record.nonce not in self._runners.connected for record in records)
+        return min(self._cadence.poll, 2.0) if silent else self._cadence.poll
+
+    def _cancel_again(self, at: float) -> None:
+        for record in self._machine.allocations.values():
+            known = record.life in (Life.SUBMITTED, Life.RUNNING)
+            if known and record.cancelled and at - record.created > CANCEL_AGAIN:
+                self._to_cancel[record.nonce] = None
+                self._cancelling.set()
+
+    async def _inventory_loop(self) -> None:
+        while True:
+            try:
+                self.offers = await self._provider.inventory()
+                self.problem = None
+                await self._engine.tell(s.Tick(self._engine.clock()))
+                delay = self._cadence.inventory
+            except (Transient, OSError) as error:
+                log.warning("inventory: %s", error)
+                self.problem = str(error)
+                delay = self._cadence.poll
+            await asyncio.sleep(delay)
+
+    async def _tick_loop(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await self._engine.tell(s.Tick(self._engine.clock()))

@@ -1,0 +1,201 @@
+"""The loop: stimuli in, one transaction for all that came meanwhile, then answers, watchers and effects, in this order.
+
+So whatever leaves the gateway is durable, and the more arrives at once the cheaper each becomes (group commit). The
+transaction runs in a thread of its own; the machine runs only here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from farnode.errors import Invalid
+from farnode.gateway import stimuli as s
+from farnode.gateway.machine import Changed, Machine
+from farnode.gateway.port import EventsGone
+from farnode.gateway.records import AllocationRecord, Life
+from farnode.gateway.store import TOMBSTONES, Batch, Store
+from farnode.model.bundle import Bundle, parse_bundle
+
+log = logging.getLogger(__name__)
+
+RETRY = 1.0
+"""Seconds between tries to write a database that cannot be written."""
+INBOX = 10_000
+"""Stimuli waiting; beyond it senders wait."""
+
+
+class Engine:
+    """`plan` is asked for the scheduler's stimuli after each batch; `perform` gets what is to be done."""
+
+    def __init__(self, machine: Machine, store: Store, clock: Callable[[], float]) -> None:
+        self.machine = machine
+        self.clock = clock
+        self.seq = 0
+        """Of the last change that is durable."""
+        self.plan: Callable[[], Iterable[s.Stimulus]] = tuple
+        self.perform: Callable[[list[s.Effect]], None] = len  # type: ignore[assignment]
+        self.settings: dict[str, str] = {}
+        self.problem: str | None = None
+        """Why nothing can be stored now, in words."""
+        self._store = store
+        self._order: OrderedDict[str, int] = OrderedDict()
+        self._gone: deque[tuple[int, str, str]] = deque(maxlen=TOMBSTONES)
+        self._inbox: asyncio.Queue[tuple[s.Stimulus | None, asyncio.Future[None] | None]] = asyncio.Queue(INBOX)
+        self._news = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._settings: dict[str, str] = {}
+
+    def load(self) -> list[s.Effect]:
+        """Read the store; the effects go on with what was under way."""
+        loaded = self._store.load()
+        for seq, pod in sorted(loaded.pods, key=lambda row: row[0]):
+            self._order[pod.uid] = seq
+        self._gone.extend(loaded.gone)
+        self.settings = dict(loaded.settings)
+        self.seq = max([*self._order.values(), *(seq for seq, _, _ in self._gone)], default=0)
+        bundles = dict(_readable(loaded.bundles))
+        pods = [pod for _, pod in loaded.pods if pod.uid in bundles]
+        return self.machine.load(pods, bundles, loaded.allocations, self.clock())
+
+    async def tell(self, stimulus: s.Stimulus) -> None:
+        """Hand over; waits only while too much is waiting already."""
+        await self._inbox.put((stimulus, None))
+
+    async def ask(self, *stimuli: s.Stimulus) -> None:
+        """Hand over and wait until what follows from it is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for stimulus in stimuli:
+            await self._inbox.put((stimulus, None))
+        await self._inbox.put((None, done))
+        await done
+
+    def set(self, name: str, value: str) -> None:
+        """A setting kept with the state; durable with the next batch."""
+        self.settings[name] = self._settings[name] = value
+
+    async def run(self) -> None:
+        while True:
+            effects, waiters = await self._batch()
+            batch = self._describe(self.machine.take_changed())
+            if batch:
+                await self._commit(batch)
+                self._publish(batch)
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self.perform(effects)
+
+    async def _commit(self, batch: Batch) -> None:
+        """A full disk stops everything here, and nothing is lost: who waits for an answer goes on waiting, runners
+        keep their events, and all goes on when there is room again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._thread, self._store.commit, batch)
+            except sqlite3.OperationalError as error:
+                if self.problem is None:
+                    log.error("the database cannot be written: %s", error)
+                self.problem = f"the database cannot be written: {error}"
+                await asyncio.sleep(RETRY)
+            else:
+                self.problem = None
+                return
+
+    async def _batch(self) -> tuple[list[s.Effect], list[asyncio.Future[None]]]:
+        effects: list[s.Effect] = []
+        waiters: list[asyncio.Future[None]] = []
+        item = await self._inbox.get()
+        while True:
+            stimulus, waiter = item
+            if stimulus is not None:
+                effects += self.machine.handle(stimulus)
+            if waiter is not None:
+                waiters.append(waiter)
+            if self._inbox.empty():
+                break
+            item = self._inbox.get_nowait()
+        for stimulus in self.plan():
+            effects += self.machine.handle(stimulus)
+        return effects, waiters
+
+    def _describe(self, changed: Changed) -> Batch:
+        machine, seq = self.machine, self.seq
+        batch = Batch(settings=self._settings)
+        self._settings = {}
+        for uid in changed.pods:
+            seq += 1
+            pod = machine.pods.get(uid)
+            batch.pods[uid] = (seq, pod)
+            if pod is None:
+                batch.gone.append((seq, uid, changed.owners[uid]))
+        for uid in changed.bundles:
+            bundle = machine.bundles.get(uid)
+            batch.bundles[uid] = None if bundle is None else bundle.document
+        for nonce in changed.allocations:
+            record = batch.allocations[nonce] = machine.allocations.get(nonce)
+            if record is not None and record.life is Life.ENDED and record.started is not None:
+                batch.usage.append(_usage(record, record.started))
+        return batch
+
+    # ---- watchers ------------------------------------------------------------------------------------------------
+
+    def _publish(self, batch: Batch) -> None:
+        for uid, (seq, pod) in batch.pods.items():
+            self.seq = max(self.seq, seq)
+            self._order.pop(uid, None)
+            if pod is not None:
+                self._order[uid] = seq
+        self._gone.extend(batch.gone)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def changes(self, after: int) -> list[tuple[int, str, str | None]]:
+        """(seq, uid, owner if it is gone) of all that changed after `after`, oldest first."""
+        found: list[tuple[int, str, str | None]] = []
+        for uid in reversed(self._order):
+            seq = self._order[uid]
+            if seq <= after:
+                break
+            found.append((seq, uid, None))
+        for seq, uid, owner in reversed(self._gone):
+            if seq <= after:
+                break
+            found.append((seq, uid, owner))
+        return sorted(found)
+
+    async def watch(self, after: int | None, heartbeat: float) -> AsyncIterator[list[tuple[int, str, str | None]]]:
+        """Batches of changes for ever; an empty one at least every `heartbeat` seconds. Raises EventsGone."""
+        position = self.seq if after is None else after
+        if position > self.seq or (len(self._gone) == TOMBSTONES and position < self._gone[0][0] - 1):
+            raise EventsGone
+        while True:
+            news = self._news
+            changes = self.changes(position)
+            if changes:
+                position = changes[-1][0]
+                yield changes
+                continue
+            try:
+                await asyncio.wait_for(news.wait(), heartbeat)
+            except TimeoutError:
+                yield []
+
+
+def _readable(documents: Mapping[str, Mapping[str, object]]) -> Iterable[tuple[str, Bundle]]:
+    for uid, document in documents.items():
+        try:
+            yield uid, parse_bundle(document)
+        except Invalid as error:  # written by another version with other rules: the pod stays visible in the log
+            log.error("pod %s: its stored bundle is not understood any more: %s", uid, error)
+
+
+def _usage(record: AllocationRecord, started: float) -> tuple[str, str, float]:
+    ended = record.ended or started
+    day = datetime.fromtimestamp(ended, UTC).date().isoformat()
+    return record.owner or "shared", day, (ended - started) * record.request.nodes

@@ -1,0 +1,213 @@
+"""Puts a gateway together from its configuration, runs it, and takes it down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import os
+import secrets
+import signal
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import yaml
+
+from farnode.errors import Invalid
+from farnode.gateway.config import GatewayConfig, load
+from farnode.gateway.disk import check_state_directory
+from farnode.gateway.dispatcher import Cadence, Dispatcher
+from farnode.gateway.engine import Engine
+from farnode.gateway.http.app import create_app
+from farnode.gateway.http.server import serve as serve_http
+from farnode.gateway.images import ImageStore
+from farnode.gateway.lock import StateLock
+from farnode.gateway.machine import Machine, Rules
+from farnode.gateway.planner import Planner
+from farnode.gateway.requests import Terms
+from farnode.gateway.runners import Intervals, Runners, Secret, connect_file
+from farnode.gateway.service import Facts, Gateway
+from farnode.gateway.spool import Spool
+from farnode.gateway.store import Store
+from farnode.gateway.tls import Certificate, ensure_certificate, server_context
+from farnode.gateway.token_file import TokenFile
+from farnode.gateway.tokens import Tokens
+from farnode.providers.port import AllocationProvider, Site
+
+log = logging.getLogger(__name__)
+
+INVENTORY_INTERVAL = 300.0
+"""Seconds between two looks at what the site offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers. `address` is for clients (`unix:/path` or `https://host:port`)."""
+
+    address: str
+    certificate: Certificate
+    service: Gateway
+
+
+def serve(config_path: Path) -> None:
+    """Run until SIGTERM or SIGINT; pods go on without a gateway and are found again by the next."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_serve(load(config_path)))
+
+
+async def _serve(config: GatewayConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(config) as gateway:
+        introduce(config, gateway)
+        log.info("site %s: answering at %s", config.site, gateway.address)
+        await stop.wait()
+
+
+def issue_token(config_path: Path, owner: str, admin: bool) -> str:
+    """A new token for a client of this site; it is shown once and only its hash is kept."""
+    config = load(config_path)
+    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Tokens(TokenFile(config.state)).issue(owner, "admin" if admin else "user")
+
+
+def introduce(config: GatewayConfig, gateway: Running) -> None:
+    """Let this account's own command line find the site: a token and an entry among its sites."""
+    token = config.state / "token"
+    if not token.exists():
+        _write_private(token, Tokens(TokenFile(config.state)).issue(_account(), "admin"))
+    home = Path(os.environ.get("FARNODE_CONFIG", "~/.config/farnode/config.yaml")).expanduser().parent / "sites.d"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entry = {"name": config.site, "url": gateway.address, "tokenFile": str(token)}
+    if gateway.address.startswith("https:"):
+        entry["fingerprint"] = gateway.certificate.fingerprint
+    _write_private(home / f"{config.site}.yaml", yaml.safe_dump(entry, sort_keys=False))
+
+
+def _account() -> str:
+    return getpass.getuser().lower()
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+
+
+@asynccontextmanager
+async def running(config: GatewayConfig) -> AsyncIterator[Running]:
+    """A gateway that answers as long as the block lasts."""
+    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_state_directory(config.state)
+    with StateLock(config.state):
+        store = Store(config.state / "farnode.db")
+        try:
+            async with _assembled(config, store) as gateway:
+                yield gateway
+        finally:
+            store.close()
+
+
+@asynccontextmanager
+async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Running]:
+    host = config.runners.advertise
+    certificate = ensure_certificate(config.state, [host, "localhost"])
+    context = server_context(certificate)
+    machine = Machine(_rules(config))
+    engine = Engine(machine, store, time.time)
+    secret = Secret.at(config.state / "secret")
+    spool = Spool(config.spool, secret.identity)
+    runners = Runners(
+        secret, Intervals(config.heartbeat, config.fence_after), machine.allocations.get, engine.tell, time.time
+    )
+    planner = Planner(machine, _terms(config), spool.directory, _nonce, config.share_across_owners)
+    address = f"{host}:{await runners.listen(config.runners.listen.host, config.runners.listen.port, context)}"
+    dispatcher = Dispatcher(
+        engine,
+        load_provider(config, spool),
+        runners,
+        spool,
+        ImageStore(config.images, spool.images),
+        lambda nonce: connect_file(nonce, address, certificate.fingerprint, secret, config.site),
+        Cadence(config.poll_interval, INVENTORY_INTERVAL),
+        config.site,
+    )
+    facts = Facts(config.site, config.provider.kind, config.runtimes, config.quotas.pods_per_owner)
+    service = Gateway(facts, engine, planner, dispatcher, runners, spool)
+    _connect(engine, planner, dispatcher, runners)
+    effects = engine.load()
+    planner.draining = bool(engine.settings.get("draining"))
+    await asyncio.to_thread(dispatcher.readdress)
+    async with _tasks(engine, dispatcher):
+        dispatcher.perform(effects)
+        async with _http(config, service, context) as url:
+            yield Running(url, certificate, service)
+        await runners.close()
+
+
+def _connect(engine: Engine, planner: Planner, dispatcher: Dispatcher, runners: Runners) -> None:
+    def plan():  # type: ignore[no-untyped-def]
+        planner.offers = dispatcher.offers
+        return planner.plan(engine.clock(), runners.connected.__contains__)
+
+    engine.plan = plan
+    engine.perform = dispatcher.perform
+
+
+@asynccontextmanager
+async def _tasks(engine: Engine, dispatcher: Dispatcher) -> AsyncIterator[None]:
+    """The loops, for as long as the block lasts; when one dies the block is cancelled and its error comes out."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(engine.run()), group.create_task(dispatcher.run())]
+            yield
+            for task in tasks:
+                task.cancel()
+    finally:
+        await dispatcher.close()
+
+
+@asynccontextmanager
+async def _http(config: GatewayConfig, service: Gateway, context: ssl.SSLContext) -> AsyncIterator[str]:
+    app = create_app(service, Tokens(TokenFile(config.state)))
+    server = await serve_http(app, config.listen, context)
+    try:
+        yield server.address
+    finally:
+        await server.stop()
+
+
+def load_provider(config: GatewayConfig, spool: Spool) -> AllocationProvider:
+    """The driver of `provider.kind`; Invalid names those that are installed."""
+    installed = entry_points(group="farnode.providers")
+    for entry in installed:
+        if entry.name == config.provider.kind:
+            site = Site(config.site, spool.script, config.state)
+            provider: AllocationProvider = entry.load().create(config.provider.settings, site)
+            return provider
+    names = ", ".join(sorted(entry.name for entry in installed))
+    raise Invalid("provider.kind", f"{config.provider.kind!r} is not installed; accepted: {names}")
+
+
+def _rules(config: GatewayConfig) -> Rules:
+    return Rules(
+        fence_after=config.fence_after,
+        fence_margin=3 * config.heartbeat,
+        settle_after=config.settle_after,
+        max_attempts=config.max_attempts,
+        retention=config.retention.pods,
+    )
+
+
+def _terms(config: GatewayConfig) -> Terms:
+    return Terms(config.site, config.walltime.default, config.walltime.margin, {"FARNODE_PYTHON": config.python})
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)

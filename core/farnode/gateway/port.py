@@ -1,0 +1,63 @@
+"""What the API's routers need of the gateway; `service.Gateway` gives it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
+from farnode.wire.link import Stream
+from farnode.wire.messages import ExecOptions, LogOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated principal of a request. `admin` may see every owner's pods and drain or stop the site."""
+
+    owner: str
+    admin: bool = False
+
+
+class EventsGone(Exception):
+    """The asked sequence number is older than what is kept; list again and watch from the list's `seq`."""
+
+
+class Service(Protocol):
+    """Every call is scoped to the caller's owner; NotFound also for what belongs to another owner."""
+
+    async def submit(self, caller: Caller, bundles: Sequence[Any]) -> list[Verdict]: ...
+
+    async def delete(self, caller: Caller, deletions: Sequence[Deletion]) -> list[Verdict]: ...
+
+    async def update_inputs(self, caller: Caller, uid: str, inputs: dict[str, Any]) -> int: ...
+
+    def pods(self, caller: Caller) -> tuple[list[PodView], int]: ...
+
+    def pod(self, caller: Caller, uid: str) -> PodView: ...
+
+    def events(self, caller: Caller, after: int | None) -> AsyncIterator[EventView]:
+        """Endless; a heartbeat at least every 15 s. Raises EventsGone at the first step. None: from now on."""
+        ...
+
+    def logs(self, caller: Caller, uid: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Raises NotFound or Invalid at the first step; reads no further than its consumer asks."""
+        ...
+
+    async def exec(self, caller: Caller, uid: str, container: str, options: ExecOptions) -> Stream:
+        """An open stream to the runner; the caller of this method closes it."""
+        ...
+
+    def site(self, caller: Caller) -> SiteView: ...
+
+    async def drain(self, caller: Caller, drain: bool) -> SiteView: ...
+
+    async def stop(self, caller: Caller) -> int: ...
+
+    def metrics(self) -> str:
+        """Prometheus' text format."""
+        ...
+
+    def ready(self) -> str | None:
+        """None when ready, else what is missing, in words."""
+        ...

@@ -1,0 +1,118 @@
+"""What the gateway remembers of a pod and of an allocation: frozen values, stored as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from farnode.model.allocation import AllocationId, AllocationRequest, Cause
+from farnode.model.image import Image
+
+
+class Stage(Enum):
+    """How far a pod is. Only BOUND has an attempt that may be alive."""
+
+    IMAGES = "images"
+    """Waiting for its images to be ready at the site."""
+    QUEUED = "queued"
+    """Waiting for a runner with room, or for an allocation to be asked for."""
+    PLACED = "placed"
+    """A dedicated allocation has been asked for; its runner has not come yet."""
+    BOUND = "bound"
+    """An attempt belongs to a runner, which may or may not have heard of it."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleting:
+    """The intention to end a pod; `grace` in seconds, None: the pod's own."""
+
+    at: float
+    grace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """A pod at this site. Times are seconds since the epoch by the gateway's clock.
+
+    `nonce` is the allocation of the current attempt (or the one asked for); `status` a v1.PodStatus; `restarts` the
+    counts carried into the next attempt; `cut` marks an attempt whose runner ended it because its allocation was
+    ending: what that means for the pod is decided when the batch system says why.
+    """
+
+    uid: str
+    owner: str
+    created: float
+    stage: Stage
+    status: Mapping[str, Any]
+    runtime: str
+    attempt: int = 0
+    nonce: str | None = None
+    queued: float | None = None
+    retry: float | None = None
+    failures: int = 0
+    images: tuple[Image, ...] = ()
+    inputs: int = 0
+    """The version of its inputs, as `PUT /v1/pods/{uid}/inputs` counts."""
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[Mapping[str, Any], ...] = ()
+    gpus: tuple[str, ...] = ()
+    deleting: Deleting | None = None
+    cut: bool = False
+    ended: float | None = None
+    logs: Mapping[str, int] = field(default_factory=dict)
+
+
+class Life(Enum):
+    """How far an allocation is, as far as this gateway knows."""
+
+    WANTED = "wanted"
+    """Stored; whether the batch system has it is not known."""
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    """Its runner has come."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRecord:
+    """One batch job. `pod` is the uid it was asked for (None: a standing one, for pods of `owner`, or of anyone).
+
+    `incarnation` is the runner that exchanged the one-time token; none other is ever let in. `acked` is its highest
+    stored event. `heard` is when it was last heard; `absent` since when the batch system has known no such job.
+    `cancelled`: it is to end, and is cancelled again until the batch system says that it has.
+    """
+
+    request: AllocationRequest
+    offer: str
+    created: float
+    life: Life = Life.WANTED
+    pod: str | None = None
+    owner: str | None = None
+    job: str | None = None
+    incarnation: str | None = None
+    capacity: Mapping[str, Any] = field(default_factory=dict)
+    acked: int = 0
+    heard: float | None = None
+    absent: float | None = None
+    cancelled: bool = False
+    given_up: float | None = None
+    """Since when the batch system has called it ended without proof that its processes are dead."""
+    phase: str = ""
+    cause: Cause | None = None
+    reason: str = ""
+    words: str = ""
+    expected_start: float | None = None
+    nodes: tuple[str, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def nonce(self) -> str:
+        return self.request.nonce
+
+    @property
+    def id(self) -> AllocationId:
+        return AllocationId(self.request.nonce, self.job)

@@ -1,0 +1,267 @@
+"""The listener that runners dial: who is let in, and the links to those that are.
+
+A runner proves itself once by the token in its allocation's `connect.json`; the first incarnation to do so is the only
+one this allocation ever has. Token and session key are derived from the gateway's secret (HMAC), so that nothing
+secret is stored with the records and a welcome lost on the way can be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from farnode.errors import Unreachable
+from farnode.gateway import stimuli as s
+from farnode.gateway.records import AllocationRecord, Life
+from farnode.wire.frames import ProtocolError, encode_message
+from farnode.wire.link import Link, Stream
+from farnode.wire.messages import PROTOCOL
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT = 20.0
+"""Seconds a new connection has for its TLS handshake and first message."""
+UNSENT = 64 * 1024 * 1024
+"""Bytes waiting for one runner before its link is given up; it dials again and is told all it misses."""
+
+
+class Refused(Exception):
+    """Why a runner is not let in. `final`: it is not wanted any more and ends what it runs."""
+
+    def __init__(self, reason: str, *, final: bool) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The gateway's secret and what is derived from it."""
+
+    key: bytes
+
+    @classmethod
+    def at(cls, path: Path) -> Secret:
+        if not path.exists():
+            temporary = path.with_suffix(".new")
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(os.urandom(32))
+            temporary.rename(path)
+        return cls(path.read_bytes())
+
+    @property
+    def identity(self) -> str:
+        """Names this gateway's state; reveals nothing."""
+        return self._derive("identity")
+
+    def token(self, nonce: str) -> str:
+        return self._derive("token", nonce)
+
+    def session(self, nonce: str, incarnation: str) -> str:
+        return self._derive("session", nonce, incarnation)
+
+    def _derive(self, *parts: str) -> str:
+        return hmac.new(self.key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def admit(hello: dict[str, Any], allocation: AllocationRecord | None, secret: Secret) -> None:
+    """Raises Refused unless this runner may serve this allocation."""
+    if PROTOCOL not in hello.get("protocols", ()):
+        raise Refused(f"this gateway speaks protocol {PROTOCOL}", final=True)
+    if allocation is None or allocation.life is Life.ENDED:
+        raise Refused("this allocation is over", final=True)
+    incarnation = str(hello.get("incarnation"))
+    if allocation.incarnation not in (None, incarnation):
+        raise Refused("this allocation already has another runner", final=True)
+    session, token = str(hello.get("session", "")), str(hello.get("token", ""))
+    by_session = hmac.compare_digest(session, secret.session(allocation.nonce, incarnation))
+    if not (by_session or hmac.compare_digest(token, secret.token(allocation.nonce))):
+        raise Refused("the token is wrong", final=False)
+
+
+@dataclass(slots=True)
+class Runner:
+    """A connected runner. Messages go out in order through `outbox`, so nobody waits for a slow link."""
+
+    nonce: str
+    incarnation: str
+    link: Link
+    hello: dict[str, Any]
+    outbox: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    unsent: int = 0
+
+    def send(self, message: Any) -> None:
+        data = encode_message(message)
+        self.unsent += len(data)
+        if self.unsent > UNSENT:
+            self.link.close()
+        else:
+            self.outbox.put_nowait(data)
+
+    async def pump(self) -> None:
+        while True:
+            data = await self.outbox.get()
+            while not self.outbox.empty():
+                data += self.outbox.get_nowait()
+            await self.link.write(data)
+            self.unsent -= len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    heartbeat: float
+    fence_after: float
+
+
+class Runners:
+    """`tell` hands a stimulus to the gateway and returns when what follows from it is durable."""
+
+    def __init__(
+        self,
+        secret: Secret,
+        intervals: Intervals,
+        allocation: Callable[[str], AllocationRecord | None],
+        tell: Callable[[s.Stimulus], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        self.connected: dict[str, Runner] = {}
+        self.gone: Callable[[str], None] = lambda _: None
+        self._secret = secret
+        self._intervals = intervals
+        self._allocation = allocation
+        self._tell = tell
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext) -> int:
+        """Returns the port; 0 asks the system for one."""
+        self._server = await asyncio.start_server(
+            self._serve, host, port, ssl=context, ssl_handshake_timeout=HELLO_TIMEOUT, backlog=1024
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for runner in list(self.connected.values()):
+            runner.link.close()
+
+    def send(self, nonce: str, message: Any) -> bool:
+        """Whether the runner is connected; a message to one that is not is repeated when it comes."""
+        runner = self.connected.get(nonce)
+        if runner is not None:
+            runner.send(message)
+        return runner is not None
+
+    async def open(self, nonce: str | None, **fields: Any) -> Stream:
+        """A stream to a runner; Unreachable while it is not connected."""
+        runner = self.connected.get(nonce or "")
+        if runner is None:
+            raise Unreachable("the pod's runner is not connected now; try again", retry_after=5)
+        try:
+            return await runner.link.open(**fields)
+        except OSError as error:
+            raise Unreachable("the pod's runner is not connected now; try again", retry_after=5) from error
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = Link(reader, writer)
+        visit = _Visit(self, link)
+        try:
+            await visit.run()
+        except (OSError, ProtocolError, ssl.SSLError) as error:
+            log.warning("a runner's connection failed: %s", error)
+        finally:
+            link.close()
+
+    async def greet(self, link: Link, hello: dict[str, Any]) -> Runner:
+        nonce = str(hello.get("nonce"))
+        try:
+            allocation = self._allocation(nonce)
+            admit(hello, allocation, self._secret)
+        except Refused as refusal:
+            log.warning("refused a runner of allocation %s: %s", nonce, refusal)
+            await link.send({"type": "refused", "reason": str(refusal), "final": refusal.final})
+            raise ProtocolError(str(refusal)) from refusal
+        assert allocation is not None
+        runner = Runner(nonce, str(hello["incarnation"]), link, hello)
+        old = self.connected.pop(nonce, None)
+        if old is not None:
+            old.link.close()
+        await link.send(
+            {
+                "type": "welcome",
+                "protocol": PROTOCOL,
+                "session": self._secret.session(nonce, runner.incarnation),
+                "acked": allocation.acked,
+                "heartbeat": self._intervals.heartbeat,
+                "fence_after": self._intervals.fence_after,
+                "idle_exit": 0.0,
+                "time": self._clock(),
+            }
+        )
+        self.connected[nonce] = runner
+        capacity, held = hello.get("capacity", {}), hello.get("held", [])
+        await self._tell(s.RunnerConnected(self._clock(), nonce, runner.incarnation, capacity, held))
+        return runner
+
+    async def hear(self, runner: Runner, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "events":
+            await self._tell(s.RunnerEvents(self._clock(), runner.nonce, runner.incarnation, message["events"]))
+        elif kind == "ping":
+            runner.send({"type": "pong", "time": self._clock()})
+            await self._tell(s.RunnerHeard(self._clock(), runner.nonce))
+
+    def leave(self, runner: Runner) -> None:
+        if self.connected.get(runner.nonce) is runner:
+            del self.connected[runner.nonce]
+            self.gone(runner.nonce)
+
+
+class _Visit:
+    """One connection, from its hello to its end."""
+
+    def __init__(self, runners: Runners, link: Link) -> None:
+        self._runners = runners
+        self._link = link
+        self._runner: Runner | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        deadline = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, self._expire)
+        try:
+            await self._link.run(self._on_message)
+        finally:
+            deadline.cancel()
+            if self._pump is not None:
+                self._pump.cancel()
+            if self._runner is not None:
+                self._runners.leave(self._runner)
+
+    def _expire(self) -> None:
+        if self._runner is None:
+            self._link.close()
+
+    async def _on_message(self, message: dict[str, Any]) -> None:
+        if self._runner is None:
+            if message["type"] != "hello":
+                raise ProtocolError("a connection begins with hello")
+            self._runner = await self._runners.greet(self._link, message)
+            self._pump = asyncio.create_task(self._runner.pump())
+        else:
+            await self._runners.hear(self._runner, message)
+
+
+def connect_file(nonce: str, address: str, fingerprint: str, secret: Secret, site: str) -> str:
+    """The text of an allocation's `connect.json`: where its runner dials, whom it trusts and how it proves itself."""
+    return json.dumps(
+        {"nonce": nonce, "address": address, "fingerprint": fingerprint, "token": secret.token(nonce), "site": site}
+    )

@@ -1,0 +1,298 @@
+"""The gateway as its API sees it: every call scoped to its caller, every answer after what it says is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from farnode.errors import Denied, Invalid, NotFound, Transient
+from farnode.gateway import stimuli as s
+from farnode.gateway.dispatcher import Dispatcher
+from farnode.gateway.engine import Engine
+from farnode.gateway.metrics import render
+from farnode.gateway.planner import Planner
+from farnode.gateway.port import Caller
+from farnode.gateway.records import Life, PodRecord, Stage
+from farnode.gateway.runners import Runners
+from farnode.gateway.spool import Spool
+from farnode.gateway.views import allocation_view, counts, offer_view, pod_view
+from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
+from farnode.model.bundle import Bundle, parse_bundle
+from farnode.model.gpu import demand
+from farnode.scheduler.placement import Unfit, place
+from farnode.wire import crilog
+from farnode.wire.link import Data, Stream
+from farnode.wire.messages import ExecOptions, LogOptions
+
+HEARTBEAT = 15.0
+"""Seconds between signs of life on a silent event stream."""
+STORE_TIMEOUT = 20.0
+"""Seconds a call waits for the database before it says "try again"; what it asked for may yet happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the gateway is, for views and verdicts."""
+
+    site: str
+    provider: str
+    runtimes: tuple[str, ...]
+    pods_per_owner: int
+
+
+class Gateway:
+    """`gateway.port.Service`, over an engine and its helpers."""
+
+    def __init__(
+        self, facts: Facts, engine: Engine, planner: Planner, dispatcher: Dispatcher, runners: Runners, spool: Spool
+    ) -> None:
+        self._facts = facts
+        self._engine = engine
+        self._machine = engine.machine
+        self._planner = planner
+        self._dispatcher = dispatcher
+        self._runners = runners
+        self._spool = spool
+
+    # ---- pods ----------------------------------------------------------------------------------------------------
+
+    async def submit(self, caller: Caller, bundles: Sequence[Any]) -> list[Verdict]:
+        if self._planner.draining:
+            raise Transient(f"site {self._facts.site} is being drained and takes no new pods", retry_after=60)
+        room = self._facts.pods_per_owner - sum(
+            pod.owner == caller.owner and pod.stage is not Stage.ENDED for pod in self._machine.pods.values()
+        )
+        verdicts: list[Verdict] = []
+        stimuli: list[s.Stimulus] = []
+        seen: set[str] = set()
+        for document in bundles:
+            try:
+                bundle = parse_bundle(document)
+                runtime = self._admit(bundle)
+                if bundle.pod.uid in self._machine.pods or bundle.pod.uid in seen:
+                    verdicts.append(self._existing(caller, bundle))
+                    continue
+                if len(stimuli) >= room:
+                    limit = self._facts.pods_per_owner
+                    raise Invalid("", f"{caller.owner} has {limit} pods that have not ended, which is the site's limit")
+            except Invalid as error:
+                verdicts.append(_invalid(document, error))
+                continue
+            seen.add(bundle.pod.uid)
+            stimuli.append(s.Submitted(self._engine.clock(), caller.owner, bundle, runtime))
+            verdicts.append({"uid": bundle.pod.uid, "verdict": "accepted"})
+        await self._durable(*stimuli)
+        return verdicts
+
+    def _existing(self, caller: Caller, bundle: Bundle) -> Verdict:
+        known = self._machine.pods.get(bundle.pod.uid)
+        if known is not None and known.owner != caller.owner:
+            raise Invalid("metadata.uid", "is the UID of another owner's pod")
+        return {"uid": bundle.pod.uid, "verdict": "exists"}
+
+    def _admit(self, bundle: Bundle) -> str:
+        """The runtime the pod will use; Invalid when this site can never run it."""
+        needs = demand(bundle.pod)
+        allowed = self._facts.runtimes
+        if needs.runtime is not None and needs.runtime not in allowed:
+            problem = f"{needs.runtime} is not offered by site {self._facts.site}; accepted: {', '.join(allowed)}"
+            raise Invalid("metadata.annotations[farnode.io/runtime]", problem)
+        containers = [runtime for runtime in allowed if runtime != "process"]
+        if needs.runtime is None and not containers:
+            raise Invalid(
+                "spec.containers[0].image",
+                f"site {self._facts.site} has no container runtime; "
+                "the annotation farnode.io/runtime: process runs the command without its image",
+            )
+        if self._dispatcher.offers:
+            placement = place(needs, self._dispatcher.offers)
+            if isinstance(placement, Unfit):
+                raise Invalid("spec", f"fits nowhere at site {self._facts.site}: {placement.words}")
+        return needs.runtime or containers[0]
+
+    async def _durable(self, *stimuli: s.Stimulus) -> None:
+        try:
+            await asyncio.wait_for(self._engine.ask(*stimuli), STORE_TIMEOUT)
+        except TimeoutError as error:
+            words = self._engine.problem or "the gateway is too busy"
+            raise Transient(f"{words}; try again", retry_after=5) from error
+
+    async def delete(self, caller: Caller, deletions: Sequence[Deletion]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        stimuli: list[s.Stimulus] = []
+        for deletion in deletions:
+            uid = deletion["uid"]
+            known = uid in self._machine.pods and self._may_see(caller, self._machine.pods[uid])
+            verdicts.append({"uid": uid, "verdict": "accepted" if known else "unknown"})
+            if known:
+                grace, purge = deletion.get("graceSeconds"), deletion.get("purge", False)
+                stimuli.append(s.DeleteAsked(self._engine.clock(), uid, grace, purge))
+        await self._durable(*stimuli)
+        return verdicts
+
+    async def update_inputs(self, caller: Caller, uid: str, inputs: dict[str, Any]) -> int:
+        known = self._pod(caller, uid).inputs
+        version = inputs.get("version")
+        if not isinstance(version, int):
+            raise Invalid("version", f"{version!r} is not a whole number")
+        if version > known:
+            newer = {key: value for key, value in inputs.items() if key != "version"}
+            document = self._machine.bundles[uid].document
+            updated = parse_bundle({**document, **newer, "pod": document["pod"]})
+            await self._durable(s.InputsUpdated(self._engine.clock(), uid, version, updated))
+        return max(version, known)
+
+    def pods(self, caller: Caller) -> tuple[list[PodView], int]:
+        pods = [self._view(pod) for pod in self._machine.pods.values() if self._may_see(caller, pod)]
+        return pods, self._engine.seq
+
+    def pod(self, caller: Caller, uid: str) -> PodView:
+        view = self._view(self._pod(caller, uid))
+        document: Mapping[str, Any] = self._machine.bundles[uid].document
+        view["pod"] = document["pod"]
+        return view
+
+    def _view(self, pod: PodRecord) -> PodView:
+        return pod_view(pod, self._machine.bundles[pod.uid], self._machine.allocations.get(pod.nonce or ""))
+
+    def _may_see(self, caller: Caller, pod: PodRecord) -> bool:
+        return caller.admin or pod.owner == caller.owner
+
+    def _pod(self, caller: Caller, uid: str) -> PodRecord:
+        pod = self._machine.pods.get(uid)
+        if pod is None or not self._may_see(caller, pod):
+            raise NotFound(f"there is no pod with UID {uid}")
+        return pod
+
+    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[EventView]:
+        async for changes in self._engine.watch(after, HEARTBEAT):
+            if not changes:
+                yield {"seq": self._engine.seq, "type": "heartbeat"}
+            for seq, uid, owner in changes:
+                pod = self._machine.pods.get(uid)
+                if owner is not None:
+                    if caller.admin or owner == caller.owner:
+                        yield {"seq": seq, "type": "gone", "uid": uid}
+                elif pod is not None and self._may_see(caller, pod):
+                    yield {"seq": seq, "type": "pod", "uid": uid, "pod": self._view(pod)}
+
+    # ---- logs and exec -------------------------------------------------------------------------------------------
+
+    async def logs(self, caller: Caller, uid: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        pod = self._pod(caller, uid)
+        self._check_container(pod, container)
+        if pod.stage is Stage.BOUND and not pod.cut:
+            async for chunk in self._live_logs(pod, container, options):
+                yield chunk
+            return
+        if pod.nonce is None or pod.attempt == 0:
+            raise Invalid("", f"container {container} has not started yet: {pod.status.get('message') or 'waiting'}")
+        run = _restarts(pod, container) - (1 if options.get("previous") else 0)
+        if run < 0:
+            raise NotFound(f"container {container} has no earlier run")
+        path = self._spool.log(pod.nonce, uid, pod.attempt, container, run)
+        with path.open("rb") as file:
+            chunks = crilog.select(file, options)
+            while chunk := await asyncio.to_thread(partial(next, chunks, b"")):
+                yield chunk
+
+    async def _live_logs(self, pod: PodRecord, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        stream = await self._runners.open(
+            pod.nonce, kind="logs", uid=pod.uid, attempt=pod.attempt, container=container, options=dict(options)
+        )
+        try:
+            while (item := await stream.receive()) is not None:
+                if isinstance(item, Data):
+                    yield item.data
+            if error := stream.result.get("error"):
+                raise Invalid("", error)
+        finally:
+            await _quietly(stream)
+
+    async def exec(self, caller: Caller, uid: str, container: str, options: ExecOptions) -> Stream:
+        pod = self._pod(caller, uid)
+        self._check_container(pod, container)
+        if pod.stage is not Stage.BOUND:
+            raise Invalid("", f"pod {uid} is not running: a command can only run in a running container")
+        return await self._runners.open(
+            pod.nonce, kind="exec", uid=uid, attempt=pod.attempt, container=container, options=dict(options)
+        )
+
+    def _check_container(self, pod: PodRecord, container: str) -> None:
+        names = [item.name for item in self._machine.bundles[pod.uid].pod.all_containers]
+        if container not in names:
+            raise NotFound(f"container {container!r} is not one of: {', '.join(names)}")
+
+    # ---- site ----------------------------------------------------------------------------------------------------
+
+    def site(self, caller: Caller) -> SiteView:
+        machine = self._machine
+        live = [record for record in machine.allocations.values() if record.life is not Life.ENDED]
+        mine = [record for record in live if caller.admin or record.owner in (None, caller.owner)]
+        problem = self.ready()
+        view = SiteView(
+            name=self._facts.site,
+            version=version("farnode"),
+            provider=self._facts.provider,
+            draining=self._planner.draining,
+            healthy=problem is None,
+            runtimes=list(self._facts.runtimes),
+            offers=[offer_view(offer) for offer in self._dispatcher.offers],
+            allocations=[
+                {**allocation_view(record), "pods": len(machine.bound.get(record.nonce, ()))} for record in mine
+            ],
+            pods=counts(pod for pod in machine.pods.values() if self._may_see(caller, pod)),
+        )
+        if problem is not None:
+            view["problem"] = problem
+        return view
+
+    async def drain(self, caller: Caller, drain: bool) -> SiteView:
+        _must_be_admin(caller)
+        self._planner.draining = drain
+        self._engine.set("draining", "yes" if drain else "")
+        await self._durable(s.Tick(self._engine.clock()))
+        return self.site(caller)
+
+    async def stop(self, caller: Caller) -> int:
+        _must_be_admin(caller)
+        await self.drain(caller, True)
+        pods = sum(pod.stage is not Stage.ENDED for pod in self._machine.pods.values())
+        await self._durable(s.StopAll(self._engine.clock()))
+        return pods
+
+    def metrics(self) -> str:
+        return render(self._machine, len(self._runners.connected), self.ready() is None)
+
+    def ready(self) -> str | None:
+        return self._engine.problem or self._dispatcher.problem
+
+
+def _invalid(document: Any, error: Invalid) -> Verdict:
+    metadata = document.get("pod", {}).get("metadata", {}) if isinstance(document, dict) else {}
+    uid = metadata.get("uid", "") if isinstance(metadata, dict) else ""
+    return {"uid": str(uid), "verdict": "invalid", "field": error.field, "message": error.problem}
+
+
+def _restarts(pod: PodRecord, container: str) -> int:
+    """How many runs of the container this attempt had before its last one."""
+    for key in ("containerStatuses", "initContainerStatuses"):
+        for status in pod.status.get(key, ()):
+            if status["name"] == container:
+                return int(status.get("restartCount", 0)) - int(pod.restarts.get(container, 0))
+    return 0
+
+
+def _must_be_admin(caller: Caller) -> None:
+    if not caller.admin:
+        raise Denied("only the site's administrator may do this: use a token issued with --admin")
+
+
+async def _quietly(stream: Stream) -> None:
+    with suppress(OSError):  # the connection is gone, and the stream with it
+        await stream.close()

@@ -1,0 +1,130 @@
+"""Where things lie on the spool, the directory shared with the compute nodes.
+
+    bin/<digest>/runner.pyz, job.sh       what every allocation runs; never changed in place
+    allocations/<nonce>/                  0700: connect.json (0600), runner.pyz, job.out, events-<incarnation>.jsonl
+    allocations/<nonce>/pods/<uid>/<attempt>/<container>/<restart>.log
+    images/                               see farnode.gateway.images
+
+The runner is the only reader of its logs while it lives (network file systems cache stale data); afterwards they are
+this gateway's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from farnode.errors import Invalid, NotFound
+from farnode.gateway.pack import pack
+from farnode.wire.messages import EventFrame
+
+
+class Spool:
+    def __init__(self, root: Path, gateway: str) -> None:
+        """`gateway` identifies the state this spool belongs to; Invalid when it is another's: two gateways would take
+        each other's allocations for leftovers."""
+        self.root = root
+        self.allocations = root / "allocations"
+        for directory in (root, self.allocations, self.images):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._claim(gateway)
+        self.programs = self._install()
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def script(self) -> Path:
+        return self.programs / "job.sh"
+
+    def _claim(self, gateway: str) -> None:
+        marker = self.root / "gateway"
+        if not marker.exists():
+            marker.write_text(gateway)
+        if marker.read_text() != gateway:
+            raise Invalid(
+                "spool",
+                f"{self.root} belongs to another gateway, or to a state that was lost; choose another directory",
+            )
+
+    def _install(self) -> Path:
+        """Write the runner's archive and the job script under the digest of both, once."""
+        archive = pack()
+        script = files("farnode.runner").joinpath("job.sh").read_bytes()
+        target = self.root / "bin" / hashlib.sha256(archive + script).hexdigest()[:16]
+        if not target.exists():
+            temporary = target.with_name(f".{target.name}.{os.getpid()}")
+            temporary.mkdir(mode=0o700, parents=True)
+            (temporary / "runner.pyz").write_bytes(archive)
+            (temporary / "job.sh").write_bytes(script)
+            try:
+                temporary.rename(target)
+            except OSError:  # another gateway of this spool was faster
+                shutil.rmtree(temporary)
+        return target
+
+    def directory(self, nonce: str) -> Path:
+        return self.allocations / nonce
+
+    def prepare(self, nonce: str, connect: str) -> None:
+        """Make an allocation's directory; harmless to repeat, which is how a moved gateway says where it is now."""
+        directory = self.directory(nonce)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        link = directory / "runner.pyz"
+        if not link.exists():
+            os.link(self.programs / "runner.pyz", link)
+        temporary = directory / ".connect.json"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(connect)
+        temporary.rename(directory / "connect.json")
+
+    def events(self, nonce: str, incarnation: str, after: int) -> list[EventFrame]:
+        """What the runner wrote down beyond `after`; a line cut short by a full disk or a power cut ends it."""
+        try:
+            lines = (self.directory(nonce) / f"events-{incarnation}.jsonl").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        return [frame for frame in _frames(lines) if frame["seq"] > after]
+
+    def words(self, nonce: str) -> str:
+        """What the job script or the supervisor had to say about a start that failed; "" when nothing."""
+        for name in ("problem", "job.out"):
+            try:
+                text = (self.directory(nonce) / name).read_text(errors="replace").strip()
+            except OSError:
+                continue
+            if text:
+                return text[-1000:]
+        return ""
+
+    def log(self, nonce: str, uid: str, attempt: int, container: str, restart: int) -> Path:
+        """The log of one run of a container; NotFound when it was removed or never written."""
+        path = self.directory(nonce) / "pods" / uid / str(attempt) / container / f"{restart}.log"
+        if not path.is_file():
+            raise NotFound(f"the log of container {container} (run {restart}) is not kept any more")
+        return path
+
+    def remove_pod(self, nonce: str, uid: str) -> None:
+        shutil.rmtree(self.directory(nonce) / "pods" / uid, ignore_errors=True)
+
+    def remove(self, nonce: str) -> None:
+        shutil.rmtree(self.directory(nonce), ignore_errors=True)
+
+    def strangers(self, known: set[str]) -> list[str]:
+        """Allocation directories that no record knows: leftovers of a crash between removal and clean-up."""
+        return [path.name for path in self.allocations.iterdir() if path.name not in known]
+
+
+def _frames(lines: list[bytes]) -> Iterator[EventFrame]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return

@@ -1,0 +1,272 @@
+"""What can happen to a gateway, and what it may have to do about it: plain values, both sides of the machine.
+
+Times (`at`) are seconds since the epoch by the gateway's clock and come with the stimulus: the machine has no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from farnode.model.allocation import AllocationRequest, AllocationState
+from farnode.model.bundle import Bundle
+from farnode.model.image import Image
+from farnode.wire.messages import EventFrame, Held
+
+# ---- what happened -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A bundle of an owner was accepted; `runtime` is what its containers will run with."""
+
+    at: float
+    owner: str
+    bundle: Bundle
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputsUpdated:
+    """Newer ConfigMaps and Secrets; the next attempt starts with them."""
+
+    at: float
+    uid: str
+    version: int
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAsked:
+    at: float
+    uid: str
+    grace: float | None = None
+    purge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesReady:
+    at: float
+    uid: str
+    images: tuple[Image, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesFailed:
+    """`reason` is the kubelet's (ErrImagePull, …); tried again at `retry`."""
+
+    at: float
+    uid: str
+    image: str
+    reason: str
+    message: str
+    retry: float
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationWanted:
+    """The scheduler wants an allocation: for pod `pod`, or a standing one for pods of `owner` (None: of anyone)."""
+
+    at: float
+    request: AllocationRequest
+    offer: str
+    pod: str | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationSubmitted:
+    """`job` None: the submission's outcome is unclear; the batch system will be asked by name."""
+
+    at: float
+    nonce: str
+    job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRefused:
+    at: float
+    nonce: str
+    words: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationSeen:
+    at: float
+    nonce: str
+    state: AllocationState
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The scheduler gives a queued pod to a runner with room."""
+
+    at: float
+    uid: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerConnected:
+    """A runner that proved itself is connected; `held` are the attempts it knows."""
+
+    at: float
+    nonce: str
+    incarnation: str
+    capacity: Mapping[str, object]
+    held: Sequence[Held]
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerHeard:
+    at: float
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerEvents:
+    """Events of an incarnation, over its link or, after its end, out of the spool."""
+
+    at: float
+    nonce: str
+    incarnation: str
+    events: Sequence[EventFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolRead:
+    """The spool was read after the batch system reported the end: what no event has ended by now is lost."""
+
+    at: float
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaceable:
+    """No offer fits the pod now; `words` say why. It goes on waiting."""
+
+    at: float
+    uid: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopAll:
+    """End every pod and every allocation."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    at: float
+
+
+Stimulus = (
+    Submitted
+    | InputsUpdated
+    | DeleteAsked
+    | ImagesReady
+    | ImagesFailed
+    | AllocationWanted
+    | AllocationSubmitted
+    | AllocationRefused
+    | AllocationSeen
+    | Bound
+    | RunnerConnected
+    | RunnerHeard
+    | RunnerEvents
+    | SpoolRead
+    | Unplaceable
+    | StopAll
+    | Tick
+)
+
+# ---- what is to be done, after what changed is durable -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FetchImages:
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAllocation:
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAllocation:
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartPod:
+    """Send the order of the pod's current attempt to the runner of `nonce`, if it is connected."""
+
+    nonce: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopPod:
+    nonce: str
+    uid: str
+    attempt: int
+    grace: float | None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPod:
+    nonce: str
+    uid: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AckEvents:
+    nonce: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRunner:
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSpool:
+    """Read what the runner left on the spool, report it as RunnerEvents, then SpoolRead."""
+
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePod:
+    """The record is gone: remove its files."""
+
+    uid: str
+    nonce: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAllocation:
+    nonce: str
+
+
+Effect = (
+    FetchImages
+    | SubmitAllocation
+    | CancelAllocation
+    | StartPod
+    | StopPod
+    | ForgetPod
+    | AckEvents
+    | DrainRunner
+    | ReadSpool
+    | RemovePod
+    | RemoveAllocation
+)

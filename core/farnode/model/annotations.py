@@ -1,0 +1,114 @@
+"""The annotations of farnode: one table, which validates them, gives them types and is the README's table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from farnode.errors import Invalid
+from farnode.model.duration import parse_duration
+from farnode.model.names import Rule
+from farnode.model.quantity import Quantity
+
+PREFIX = "farnode.io/"
+RUNTIMES = ("apptainer", "process")
+_NAME = Rule("[A-Za-z0-9][A-Za-z0-9_.+-]*", 64, "letters, digits, '_', '.', '+' and '-'")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a pod's annotations say, typed; None where it says nothing. Sizes in bytes, times in seconds."""
+
+    gpu_model: str | None = None
+    gpu_memory: int | None = None
+    walltime: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    queue_timeout: int | None = None
+    runtime: str | None = None
+    mpi: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """`read` turns the text (given with its path) into the value of the Settings field of the same name."""
+
+    name: str
+    read: Callable[[str, str], object]
+    accepts: str
+    meaning: str
+    example: str
+
+
+def _memory(text: str, path: str) -> int:
+    quantity = Quantity.parse(text, path)
+    if quantity.nanos <= 0:
+        raise Invalid(path, f"{text!r} must be more than 0")
+    return quantity.whole
+
+
+def _runtime(text: str, path: str) -> str:
+    if text not in RUNTIMES:
+        raise Invalid(path, f"{text!r} is not one of {', '.join(RUNTIMES)}")
+    return text
+
+
+def _switch(text: str, path: str) -> bool:
+    if text not in ("true", "false"):
+        raise Invalid(path, f'{text!r} is not "true" or "false"')
+    return text == "true"
+
+
+def _name(text: str, path: str) -> str:
+    return _NAME.check(text, path)
+
+
+TABLE = (
+    Annotation("gpu-model", _name, "name", "the GPU type, as the site names it; any when absent", "a100"),
+    Annotation("gpu-memory", _memory, "quantity", "the least memory of each GPU", "40Gi"),
+    Annotation(
+        "walltime",
+        parse_duration,
+        "duration",
+        "how long the pod may run; else `activeDeadlineSeconds`, else the site's default",
+        "2h",
+    ),
+    Annotation("partition", _name, "name", "the partition (queue) of the batch system", "gpu"),
+    Annotation("account", _name, "name", "the account (project) charged", "physics"),
+    Annotation("qos", _name, "name", "the quality of service", "high"),
+    Annotation("queue-timeout", parse_duration, "duration", "the pod fails when it has waited longer than this", "1d"),
+    Annotation(
+        "runtime", _runtime, "`apptainer` or `process`", "what runs the containers; `process`: no image", "process"
+    ),
+    Annotation(
+        "mpi", _switch, "`true` or `false`", "the batch system's own variables and PMI reach the containers", "true"
+    ),
+)
+_BY_NAME = {annotation.name: annotation for annotation in TABLE}
+
+
+def read_settings(annotations: Mapping[str, str], path: str = "metadata.annotations") -> Settings:
+    """The typed settings of a pod; Invalid for one of ours that is unknown or has a wrong value."""
+    values = {}
+    for key, text in annotations.items():
+        if key.startswith(PREFIX):
+            annotation = _find(key.removeprefix(PREFIX), f"{path}[{key}]")
+            values[annotation.name.replace("-", "_")] = annotation.read(text, f"{path}[{key}]")
+    return Settings(**values)  # type: ignore[arg-type]  # the table's readers return the fields' types; a test holds them to it
+
+
+def _find(name: str, path: str) -> Annotation:
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    near = difflib.get_close_matches(name, _BY_NAME, n=1)
+    words = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(_BY_NAME)}"
+    raise Invalid(path, f"is not an annotation of farnode; {words}")
+
+
+def markdown() -> str:
+    """The table for the README."""
+    head = ["| annotation | value | meaning | example |", "|---|---|---|---|"]
+    rows = [f"| `{PREFIX}{a.name}` | {a.accepts} | {a.meaning} | `{a.example}` |" for a in TABLE]
+    return "\n".join([*head, *rows]) + "\n"

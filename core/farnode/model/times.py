@@ -1,0 +1,18 @@
+"""Times as Kubernetes writes them: RFC 3339, UTC with `Z`, whole seconds (metav1.Time)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def rfc3339(at: float) -> str:
+    """`at` in seconds since the epoch; fractions are cut off, as Kubernetes does."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_rfc3339(text: str) -> float:
+    """Seconds since the epoch; ValueError when it is not a time with a zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.timestamp()

@@ -1,0 +1,21 @@
+"""Slurm, driven by its commands as an ordinary user.
+
+settings    what the site tells of it
+budget      how many calls the site's controller is spared
+command     the one way a command is run
+submit      a request -> sbatch's argv; its answer -> an id or a refusal
+refusals    sbatch's complaints in words
+states      squeue's and sacct's answers -> states
+words       every state and reason in words
+limits      the reasons of accounting limits, by their grammar
+hostlist    `n[1-3]`
+cluster     partitions and nodes
+gres        GPUs of a node
+accounting  accounts, QOS and their limits
+inventory   all of that -> offers
+provider    the port, in front of it
+"""
+
+from farnode.providers.slurm.provider import SlurmProvider
+
+__all__ = ["SlurmProvider"]

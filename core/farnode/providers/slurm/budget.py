@@ -1,0 +1,61 @@
+"""How many calls a site's batch system is spared: one bucket of tokens for every command to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+
+CANCEL_RESERVE = 5
+"""Tokens only a cancellation may take: what must end is ended although submissions have used up the rest."""
+
+
+class Urgency(IntEnum):
+    CANCEL = 0
+    SUBMIT = 1
+    QUERY = 2
+
+
+class Budget:
+    """`burst` calls at once, `per_minute` in the long run. The more urgent goes first; nobody is turned away."""
+
+    def __init__(
+        self,
+        burst: int,
+        per_minute: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._burst = burst
+        self._rate = per_minute / 60
+        self._reserve = min(CANCEL_RESERVE, burst - 1)
+        self._clock = clock
+        self._sleep = sleep
+        self._tokens = float(burst)
+        self._filled_at = clock()
+        self._waiting = dict.fromkeys(Urgency, 0)
+
+    async def take(self, urgency: Urgency) -> None:
+        """Return when a call of this urgency may be made."""
+        ahead = sum(count for other, count in self._waiting.items() if other < urgency)
+        if not ahead and self._delay(urgency) <= 0:
+            self._tokens -= 1
+            return
+        self._waiting[urgency] += 1
+        try:
+            while (delay := self._delay(urgency)) > 0:
+                await self._sleep(delay)
+        finally:
+            self._waiting[urgency] -= 1
+        self._tokens -= 1
+
+    def _delay(self, urgency: Urgency) -> float:
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        ahead = sum(count for other, count in self._waiting.items() if other < urgency)
+        floor = 0 if urgency is Urgency.CANCEL else self._reserve
+        missing = floor + ahead + 1 - self._tokens
+        return missing / self._rate if missing > 1e-6 else 0.0

@@ -1,0 +1,142 @@
+"""Streams of kind "exec": one more process in a running container, its input and output on the stream.
+
+It lives no longer than its stream, its container, or itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from dataclasses import replace
+from typing import Any
+
+from ..wire.frames import Channel
+from ..wire.link import Data, Stream, StreamClosed
+from ..wire.messages import ExecOptions
+from . import pipes, pty
+from .attempt import Attempt
+from .children import Child
+from .container import Container
+from .instance import Instance
+from .leftovers import kill_trees
+from .logs import Unavailable
+
+DRAIN = 2.0
+"""Seconds to wait for the rest of the output when the process is gone but a child of it holds the pipe."""
+END_OF_INPUT = b"\x04"
+"""What a terminal takes for it."""
+
+
+class Session:
+    """The process and our ends of its pipes, or of its terminal (one descriptor for all)."""
+
+    def __init__(self, attempt: Attempt, instance: Instance, options: ExecOptions) -> None:
+        self.terminal: int | None = None
+        self.input: int | None = None
+        self.outputs: dict[Channel, int] = {}
+        self._theirs: list[int] = []
+        tty = options.get("tty", False)
+        command = attempt.runtime.exec(instance.spec, instance.child.pid, options.get("command", []), tty)
+        command = replace(command, env={**command.env, **instance.marks()})
+        stdio = self._open_terminal(options) if tty else self._open_pipes(options)
+        try:
+            self.child: Child = attempt.host.children.start(command, stdio)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for descriptor in self._theirs:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        for descriptor in {self.input, *self.outputs.values()}:
+            if descriptor is not None:
+                os.close(descriptor)
+        self.input = self.terminal = None
+        self.outputs = {}
+
+    def close_input(self) -> None:
+        if self.input is not None and self.terminal is None:
+            os.close(self.input)
+            self.input = None
+
+    def _open_terminal(self, options: ExecOptions) -> tuple[int, int, int]:
+        ours, theirs = pty.open_terminal(options.get("rows", 24), options.get("cols", 80))
+        self.terminal = self.input = ours
+        self.outputs = {Channel.STDOUT: ours}
+        self._theirs = [theirs]
+        return theirs, theirs, theirs
+
+    def _open_pipes(self, options: ExecOptions) -> tuple[int, int, int]:
+        out, err = os.pipe(), os.pipe()
+        self.outputs = {Channel.STDOUT: out[0], Channel.STDERR: err[0]}
+        self._theirs = [out[1], err[1]]
+        stdin = subprocess.DEVNULL
+        if options.get("stdin"):
+            stdin, self.input = os.pipe()
+            self._theirs.append(stdin)
+        for descriptor in [*self.outputs.values(), *([self.input] if self.input is not None else [])]:
+            os.set_blocking(descriptor, False)
+        return stdin, out[1], err[1]
+
+
+async def serve(stream: Stream, container: Container, options: Any) -> None:
+    instance = container.instance
+    if instance is None:
+        raise Unavailable(f'container not found ("{container.name}")')
+    try:
+        session = Session(container.attempt, instance, options)
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"exec failed: {error}") from error
+    instance.execs.add(session.child.pid)
+    pumps = {asyncio.ensure_future(_pump(stream, channel, fd)) for channel, fd in session.outputs.items()}
+    feeding = asyncio.ensure_future(_feed(stream, session))
+    try:
+        ends: list[asyncio.Future[Any]] = [session.child.exited, feeding]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if session.child.exited.done():
+            await asyncio.wait(pumps, timeout=DRAIN)
+            await stream.close(exit_code=session.child.exited.result())
+    finally:
+        if not session.child.exited.done():
+            kill_trees([session.child.pid])
+        for task in (feeding, *pumps):
+            task.cancel()
+        await asyncio.gather(feeding, *pumps, return_exceptions=True)
+        instance.execs.discard(session.child.pid)
+        session.close()
+
+
+async def _pump(stream: Stream, channel: Channel, descriptor: int) -> None:
+    with contextlib.suppress(StreamClosed, OSError):
+        while True:
+            data = await pipes.read(descriptor)
+            if not data:
+                return
+            await stream.send(channel, data)
+
+
+async def _feed(stream: Stream, session: Session) -> None:
+    """Until the stream is closed."""
+    while True:
+        item = await stream.receive()
+        if item is None:
+            return
+        if isinstance(item, Data):
+            await _write(session, item.data)
+        elif item["type"] == "eof" and session.terminal is not None:
+            await _write(session, END_OF_INPUT)
+        elif item["type"] == "eof":
+            session.close_input()
+        elif item["type"] == "resize" and session.terminal is not None:
+            pty.resize(session.terminal, item["rows"], item["cols"])
+
+
+async def _write(session: Session, data: bytes) -> None:
+    if session.input is not None:
+        try:
+            await pipes.write(session.input, data)
+        except OSError:  # it reads no more
+            session.close_input()

@@ -1,0 +1,91 @@
+#!/bin/sh
+# The batch job of every allocation, the same for all: it starts the runner under a supervisor and ends with it.
+# Told by environment only: FARNODE_ALLOCATION, the allocation's private directory on the spool, whose last component
+# is the allocation's nonce; FARNODE_PYTHON, optional, a Python to prefer. Sources nothing and evaluates nothing.
+# Exits with the runner's status; 78 when this node cannot run it (the words are in $FARNODE_ALLOCATION/problem).
+
+# The mark by which an allocation's processes are found must not be on this shell's own subshells.
+if [ -n "${FARNODE_NONCE+set}" ]; then
+    unset FARNODE_NONCE
+    exec /bin/sh "$0"
+fi
+umask 077
+ulimit -c 0
+unset supervisor
+PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
+export PATH
+
+fail() {
+    echo "farnode: $1" >&2
+    echo "$1" >"$FARNODE_ALLOCATION/problem"
+    exit 78
+}
+
+usable() { # a Python this runner works with, with the modules that distributions like to leave out
+    "$1" -I -S -c 'import sys; sys.version_info >= (3, 9) or sys.exit(1); import _ctypes, _ssl, _posixsubprocess, zlib' \
+        </dev/null >/dev/null 2>&1
+}
+
+find_python() {
+    for python in "$FARNODE_PYTHON" python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 \
+        /usr/libexec/platform-python; do
+        [ -n "$python" ] && usable "$python" && return
+        [ -n "$python" ] && [ "$python" = "$FARNODE_PYTHON" ] &&
+            echo "farnode: FARNODE_PYTHON=$python is no Python >= 3.9; looking for another" >&2
+    done
+    fail "no Python 3.9 or newer (with ctypes and ssl) on $(uname -n): set FARNODE_PYTHON for this site; PATH=$PATH"
+}
+
+leftovers() { # pids of this allocation's processes, but for the one that started this script
+    grep -alzxF -e "FARNODE_NONCE=$nonce" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3 | grep -vxF "$PPID"
+}
+
+settle() { # a runner whose supervisor was killed ends its pods by itself: give it 5 s to write down their ends
+    round=0
+    while [ -n "$(leftovers)" ] && [ $round -lt 5 ]; do
+        round=$((round + 1))
+        sleep 1
+    done
+}
+
+sweep() { # a process in an uninterruptible call does not die: it is left to the batch system after 20 rounds
+    round=0
+    while left=$(leftovers) && [ -n "$left" ] && [ $round -lt 20 ]; do
+        kill -9 $left 2>/dev/null
+        round=$((round + 1))
+        [ $round -gt 2 ] && sleep 1
+    done
+}
+
+pass_on() {
+    [ -n "$supervisor" ] || exit 143
+    interrupted=1
+    kill "-$1" "$supervisor" 2>/dev/null
+}
+
+[ -n "$FARNODE_ALLOCATION" ] && cd "$FARNODE_ALLOCATION" || {
+    echo "farnode: FARNODE_ALLOCATION is no directory on $(uname -n): '$FARNODE_ALLOCATION'" >&2
+    exit 78
+}
+nonce=${FARNODE_ALLOCATION##*/}
+trap 'pass_on TERM' TERM INT
+trap 'pass_on USR1' USR1
+trap 'pass_on USR2' USR2
+find_python
+
+# -I and -S: nothing of the user's (PYTHONPATH, sitecustomize, ~/.local) gets in, and it starts faster.
+FARNODE_NONCE=$nonce "$python" -I -S -X utf8 "$FARNODE_ALLOCATION/runner.pyz" supervise </dev/null &
+supervisor=$!
+
+status=1
+interrupted=1
+while [ -n "$interrupted" ]; do # a trapped signal ends wait early
+    interrupted=
+    wait "$supervisor"
+    ended=$?
+    [ $ended -eq 127 ] || status=$ended # 127: it ended during the trap, and the wait before this one told how
+done
+trap '' TERM USR1 USR2 INT
+[ $status -eq 137 ] && settle
+sweep
+exit $status

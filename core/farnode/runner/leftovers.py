@@ -1,0 +1,108 @@
+"""What a container leaves behind when its main process is gone, found and killed.
+
+Orphans come to the runner (a subreaper), so leftovers are children of the runner that it did not start. Whose they
+are is told by their session, or by the marks in their environment. A process that left its session *and* emptied its
+environment belongs to nobody known: it is killed when no other attempt is left on this runner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+from .children import Children
+
+PATIENCE = 0.2
+"""Seconds until it is looked again; usually the death of what was killed is what is waited for."""
+
+
+class Mark(NamedTuple):
+    """Whose a process is. It is in the environment of every process of a container."""
+
+    attempt: str
+    container: str
+
+    def variables(self) -> dict[str, str]:
+        return {"FARNODE_ATTEMPT": self.attempt, "FARNODE_CONTAINER": self.container}
+
+
+def children_of(pid: int) -> list[int]:
+    """Direct children, of all threads; none when the process is gone."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_bytes().split())
+    return found
+
+
+def tree(pids: Iterable[int]) -> list[int]:
+    """These processes and all below them."""
+    found = list(pids)
+    for pid in found:
+        found += children_of(pid)
+    return found
+
+
+def kill_trees(pids: Iterable[int]) -> None:
+    """SIGKILL, parents first, so that none can restart what was killed."""
+    for pid in tree(pids):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def session_of(pid: int) -> int:
+    """0 when the process is gone or a zombie."""
+    try:
+        state, _parent, _group, session = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[:4]
+    except (OSError, ValueError):
+        return 0
+    return 0 if state in b"ZX" else int(session)
+
+
+def mark_of(pid: int) -> Mark | None:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    found = {"FARNODE_ATTEMPT": "", "FARNODE_CONTAINER": ""}
+    for variable in variables:
+        name, _, value = variable.decode("utf-8", "replace").partition("=")
+        if name in found:
+            found[name] = value
+    return Mark(found["FARNODE_ATTEMPT"], found["FARNODE_CONTAINER"]) if found["FARNODE_ATTEMPT"] else None
+
+
+class Leftovers:
+    def __init__(self, children: Children) -> None:
+        self._children = children
+
+    async def clear(self, mark: Mark, session: int) -> None:
+        """Kill what is left of one run of a container; returns when nothing of it lives."""
+        while True:
+            left = [pid for pid in self._orphans() if self._belongs(pid, mark, session)]
+            if not left:
+                return
+            kill_trees(left)
+            await self._children.death(PATIENCE)
+
+    async def clear_unmarked(self, alone: Callable[[], bool]) -> None:
+        """Kill what could be anybody's, as long as there is only one attempt it could belong to."""
+        while alone():
+            left = [pid for pid in self._orphans() if session_of(pid) and mark_of(pid) is None]
+            if not left:
+                return
+            kill_trees(left)
+            await self._children.death(PATIENCE)
+
+    def _orphans(self) -> list[int]:
+        known = self._children.pids
+        return [pid for pid in children_of(os.getpid()) if pid not in known]
+
+    @staticmethod
+    def _belongs(pid: int, mark: Mark, session: int) -> bool:
+        its = session_of(pid)
+        return its != 0 and (its == session or mark_of(pid) == mark)

@@ -1,0 +1,195 @@
+"""A runner's life: it serves its gateway until there is a reason to end, ends its pods, and goes.
+
+Reasons: drained, idle for too long, no longer wanted, the allocation ends (SIGTERM), the gateway was not heard for so
+long that another runner may be about to start our pods, or the supervisor above us died. Whatever the reason, the ends
+of all pods are in the journal before the process exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+from ..wire.link import Link
+from ..wire.messages import PROTOCOL, Hello
+from .attempt import Host
+from .children import Children
+from .clock import SystemClock
+from .connection import Connection, Gateway, Refused
+from .devices import Devices
+from .journal import Journal
+from .leftovers import Leftovers
+from .roster import Roster
+from .runtimes.available import available
+from .scratch import Scratch
+from .settings import Settings, address_towards
+from .streams import Streams
+
+FLUSH = 5.0
+"""Seconds to wait, at the end, for the acknowledgement of the last events; they are on the spool anyway."""
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+"""The batch system's, for walltime, cancel and preemption; USR1 and USR2 are what it can be told to warn with."""
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    def __init__(self, settings: Settings, scratch: Scratch) -> None:
+        self._settings = settings
+        self._scratch = scratch
+        self._incarnation = uuid.uuid4().hex
+        self._children = Children()
+        path = settings.allocation / "connect.json"
+        gateway = Gateway.read(path)
+        runtimes, self._versions = available(os.environ)
+        self._host = Host(
+            spool=str(settings.allocation),
+            nonce=gateway.nonce,
+            name=socket.gethostname(),
+            address=address_towards(gateway.host, gateway.port),
+            scratch=scratch,
+            runtimes=runtimes,
+            children=self._children,
+            leftovers=Leftovers(self._children),
+            clock=SystemClock(),
+        )
+        self._journal = Journal(settings.allocation / f"events-{self._incarnation}.jsonl")
+        self._roster = Roster(self._host, Devices(settings.capacity["gpus"]), self._journal.append)
+        self._streams = Streams(self._roster)
+        self._connection = Connection(path, self._journal, self._hello, self._handle)
+        self._drain = asyncio.Event()
+        self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        self._children.watch()
+        self._watch_signals()
+        tasks = [asyncio.ensure_future(task) for task in self._watches()]
+        try:
+            await self._ending
+            await self._roster.empty()
+            if self._connection.alive:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._journal.all_acknowledged(), FLUSH)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._children.unwatch()
+            self._journal.close()
+
+    def _watches(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._connected(), self._unheard(), self._idle(), self._drained()]
+
+    def _end(self, grace: float, reason: str, message: str) -> None:
+        """Nothing may come between a signal and this: a container that got it too must not count as failed."""
+        logger.info("ending: %s", message)
+        self._roster.end(grace, reason, message)
+        if not self._ending.done():
+            self._ending.set_result(None)
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        grace = max(0.0, self._settings.kill_wait - FLUSH)
+        for number in ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._end, grace, "AllocationEnding", "the allocation is about to end")
+        if self._settings.lifeline is not None:
+            loop.add_reader(self._settings.lifeline, self._lost_supervisor, self._settings.lifeline)
+
+    def _lost_supervisor(self, lifeline: int) -> None:
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self._end(0, "RunnerLost", "the process that supervises the runner died")
+
+    async def _connected(self) -> None:
+        try:
+            await self._connection.run()
+        except Refused as refused:
+            self._end(0, "RunnerLost", f"the gateway refused the runner: {refused}")
+        except Exception:
+            logger.exception("the connection failed for good")
+            self._end(0, "RunnerLost", "the runner failed at its connection to the gateway")
+
+    async def _unheard(self) -> None:
+        seconds = await self._connection.silence()
+        self._end(0, "RunnerLost", f"the gateway was not heard for {seconds:g} s")
+
+    async def _idle(self) -> None:
+        while True:
+            allowed = self._connection.idle_exit
+            left = self._roster.idle_since + allowed - self._host.clock.time()
+            if allowed and self._roster.idle and left <= 0:
+                break
+            await asyncio.sleep(max(1.0, left) if allowed and self._roster.idle else 1.0)
+        self._end(0, "", f"no pod for {allowed:g} s")
+
+    async def _drained(self) -> None:
+        await self._drain.wait()
+        await self._roster.empty()
+        self._end(0, "", "drained")
+
+    def _hello(self) -> Hello:
+        return {
+            "type": "hello",
+            "protocols": [PROTOCOL],
+            "nonce": self._host.nonce,
+            "incarnation": self._incarnation,
+            "host": self._host.name,
+            "address": self._host.address,
+            "time": time.time(),
+            "ends_at": self._settings.ends_at,
+            "capacity": self._settings.capacity,
+            "runtimes": self._versions,
+            "held": self._roster.held(),
+        }
+
+    def _handle(self, link: Link, message: Any) -> None:
+        kind = message["type"]
+        if kind == "start":
+            for order in message["pods"]:
+                self._roster.start(order)
+        elif kind == "stop":
+            self._roster.stop(message)
+        elif kind == "forget":
+            self._roster.forget(message["uid"], message["attempt"])
+        elif kind == "drain":
+            self._drain.set()
+        elif kind == "open":
+            self._streams.open(link, message)
+
+
+async def serve(settings: Settings) -> None:
+    scratch = Scratch(os.environ)
+    try:
+        await Runner(settings, scratch).run()
+    finally:
+        scratch.remove()
+
+
+def main() -> int:
+    """The exit status: 0 when it ended in order, 2 when it cannot begin."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.umask(0o077)
+    _allow_descriptors()
+    try:
+        settings = Settings.read(os.environ)
+        asyncio.run(serve(settings))
+    except (OSError, ValueError, KeyError) as error:
+        logger.error("cannot run: %s: %s", type(error).__name__, error)
+        return 2
+    return 0
+
+
+def _allow_descriptors() -> None:
+    """Three for each container: as many as the node allows."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

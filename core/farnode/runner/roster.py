@@ -1,0 +1,123 @@
+"""Every attempt this runner knows: started at most once, ended once, remembered until the gateway says forget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Callable
+
+from ..wire.messages import EventFrame, Held, PodOrder, Stop
+from .attempt import Host
+from .devices import Devices
+from .pod import Pod, gpus_needed
+
+
+class Roster:
+    def __init__(self, host: Host, devices: Devices, record: Callable[[EventFrame], None]) -> None:
+        """`record` takes events in order; of what happens to a pod in one turn of the loop it gets one."""
+        self.draining: str = ""
+        """Words why no attempt is started any more; empty while they are."""
+        self.idle_since = host.clock.time()
+        self._host = host
+        self._devices = devices
+        self._record = record
+        self._pods: dict[tuple[str, int], Pod] = {}
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._removals: set[asyncio.Task[None]] = set()
+        self._dirty: dict[Pod, None] = {}
+
+    @property
+    def idle(self) -> bool:
+        return not self._tasks
+
+    def held(self) -> list[Held]:
+        return [{"uid": uid, "attempt": attempt, "ended": pod.ended} for (uid, attempt), pod in self._pods.items()]
+
+    def get(self, uid: str, attempt: int) -> Pod | None:
+        return self._pods.get((uid, attempt))
+
+    def start(self, order: PodOrder) -> None:
+        """A known attempt is announced again; a newer one waits for the end of the older, which is killed."""
+        known = self.get(order["uid"], order["attempt"])
+        if known is not None:
+            self._announce(known)
+            return
+        pod = Pod(order, self._host, [], self._announce)
+        self._pods[pod.key] = pod
+        older = [self._pods[key] for key in self._tasks if key[0] == order["uid"] and key[1] < order["attempt"]]
+        if any(uid == order["uid"] and attempt > order["attempt"] for uid, attempt in self._pods):
+            pod.fail("Superseded", "this runner holds a newer attempt of the pod")
+        elif self.draining:
+            pod.fail("AllocationEnding", self.draining)
+        self._tasks[pod.key] = asyncio.get_running_loop().create_task(self._run(pod, older))
+
+    def stop(self, message: Stop) -> None:
+        pod = self.get(message["uid"], message["attempt"])
+        if pod is None:
+            self._record(self._unknown(message))
+        else:
+            pod.stop(message.get("grace"), message.get("reason", ""), message.get("message", ""))
+            if pod.ended:
+                self._announce(pod)
+
+    def forget(self, uid: str, attempt: int) -> None:
+        if (uid, attempt) not in self._tasks:
+            self._pods.pop((uid, attempt), None)
+
+    def end(self, longest_grace: float, reason: str, message: str) -> None:
+        """End every attempt within its own grace, or `longest_grace` seconds where that is less; start no more."""
+        self.draining = message
+        for key in self._tasks:
+            self._pods[key].stop_within(longest_grace, reason, message)
+
+    async def empty(self) -> None:
+        """Return when no attempt is alive and nothing of them is left on the node."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
+        if self._removals:
+            await asyncio.wait(set(self._removals))
+
+    async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:
+        for other in older:
+            other.stop(0, "Superseded", "a newer attempt of the pod was started")
+            await asyncio.wait({self._tasks[other.key]})
+        try:
+            pod.gpus = self._devices.take(gpus_needed(pod.order))
+        except ValueError as error:
+            pod.fail("UnexpectedAdmissionError", str(error))
+        await pod.run()
+        await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
+        self._devices.give_back(pod.gpus)
+        del self._tasks[pod.key]
+        self.idle_since = self._host.clock.time()
+        pod.end()
+        self._remove(pod)
+
+    def _remove(self, pod: Pod) -> None:
+        removal = asyncio.get_running_loop().create_task(pod.remove())
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    def _announce(self, pod: Pod) -> None:
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty[pod] = None
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for pod in dirty:
+            self._record(pod.event())
+
+    def _unknown(self, message: Stop) -> EventFrame:
+        return {
+            "uid": message["uid"],
+            "attempt": message["attempt"],
+            "at": self._host.clock.time(),
+            "phase": "Failed",
+            "reason": message.get("reason", ""),
+            "message": message.get("message", ""),
+            "init_containers": [],
+            "containers": [],
+            "notes": [],
+            "ended": True,
+        }

@@ -1,0 +1,86 @@
+"""The port between pods and what runs their containers (plain processes, apptainer).
+
+A runtime only says *what to start*; it never starts, watches or kills anything: processes, logs, restarts and grace
+exist once, in the runner. So a runtime is a function from a container to a command line, and testable as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from ..wire.messages import ImageOrder, PodOrder
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process to start on the node. `env` is exact: nothing is inherited. `argv[0]` without a slash is looked for
+    on `env`'s PATH. `cwd` None is the container's scratch directory."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str | None
+
+
+class Mount(NamedTuple):
+    """`source` exists on the node (a directory or a file) and shall appear as `target` in the container."""
+
+    source: str
+    target: str
+    read_only: bool
+
+
+class Failure(NamedTuple):
+    """The runtime could not run the program: a container's `reason` (StartError, ContainerCannotRun) and words."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """One container, resolved: nothing in it is expanded any more.
+
+    `argv_entry` is ENTRYPOINT and arguments; empty: what the image says. `env` is the image's and the pod's, with the
+    marks (FARNODE_ATTEMPT, FARNODE_CONTAINER, FARNODE_NONCE) that must reach every process of the container: leftovers
+    are found by them. `gpus` are device names of the allocation. `home`, `tmp` and `shm` are directories of the node
+    that exist; `directory` (mode 0700) is the runtime's own to write to. `termination_log` is an empty file to appear
+    where the pod says; a runtime that cannot show single files ignores it.
+    """
+
+    name: str
+    argv_entry: list[str]
+    env: dict[str, str]
+    working_dir: str | None
+    mounts: list[Mount]
+    image: ImageOrder
+    tty: bool
+    gpus: list[str]
+    home: str
+    tmp: str
+    shm: str
+    directory: str
+    hostname: str
+    mpi: bool
+    termination_log: Mount
+
+
+class Runtime(Protocol):
+    """Errors: `start` and `exec` raise OSError or ValueError with words when the container cannot be set up."""
+
+    name: str
+
+    def probe(self) -> str | None:
+        """Its version in words, or None where it cannot work on this node."""
+
+    def check(self, order: PodOrder) -> str | None:
+        """Words why it cannot run this pod, or None."""
+
+    def start(self, spec: ContainerSpec) -> Command:
+        """What to start for the container's main process."""
+
+    def exec(self, spec: ContainerSpec, pid: int, argv: list[str], tty: bool) -> Command:
+        """What to start for one more process in the container; `pid` is that of the process `start` described."""
+
+    def outcome(self, spec: ContainerSpec, exit_code: int, stderr_tail: bytes) -> Failure | None:
+        """Its own failure told apart from the program's; None where the exit code is the program's."""

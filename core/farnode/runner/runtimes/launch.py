@@ -1,0 +1,66 @@
+"""The hand-over from the runner to `enter`.
+
+What a user wrote (values, paths, names) travels in a file of mode 0600 that `enter` deletes as soon as it has read
+it; on the command line stands only that file's name. It is in the form of `marshal`, which needs no import and is
+private to one version of Python, as both ends are. What went wrong comes back in a file `failure`: a reason, a newline,
+words; nothing when nothing did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import sys
+from typing import Any
+
+from ..runtime import Command, ContainerSpec, Failure
+
+Order = dict[str, Any]
+CODE = (
+    "import sys;r,f=sys.argv[1:];m=type(sys)('farnode');m.__path__=[r+'/farnode'];sys.modules['farnode']=m;"
+    "from farnode.runner.enter import main;sys.exit(main(f))"
+)
+"""Works from the archive and from a source tree. The package is made by hand because in a source tree its own
+`__init__` is the public face, which needs more than the standard library."""
+MARK = "FARNODE_"
+
+
+def command(spec: ContainerSpec, order: Order, env: dict[str, str]) -> Command:
+    """The command that lets `enter` carry out an order; `env` is what `enter` itself gets, with the marks."""
+    os.makedirs(spec.directory, mode=0o700, exist_ok=True)
+    name = os.path.join(spec.directory, f"enter-{os.urandom(6).hex()}")
+    with open(name, "xb", opener=private) as file:
+        marshal.dump(order, file)
+    marks = {key: value for key, value in spec.env.items() if key.startswith(MARK)}
+    return Command(interpreter(name), {**env, **marks}, "/")
+
+
+def interpreter(argument: str) -> list[str]:
+    """The command line of `enter`. -I and -S keep everything of the user's out, and it starts faster."""
+    root = os.path.abspath(__file__).rpartition("/farnode/runner/")[0]
+    return [sys.executable, "-I", "-S", "-X", "utf8", "-c", CODE, root, argument]
+
+
+def private(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_CLOEXEC, 0o600)
+
+
+def failure_path(spec: ContainerSpec) -> str:
+    return os.path.join(spec.directory, "failure")
+
+
+def forget_failure(spec: ContainerSpec) -> None:
+    """Before a start: what is written down shall be of that one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(failure_path(spec))
+
+
+def failure(spec: ContainerSpec) -> Failure | None:
+    """What `enter` wrote down of the last start, if that failed."""
+    try:
+        with open(failure_path(spec), encoding="utf-8", errors="replace") as file:
+            reason, _, message = file.read().partition("\n")
+    except FileNotFoundError:
+        return None
+    return Failure(reason, message) if reason else None

@@ -1,0 +1,111 @@
+"""Private directories on the node: what a container may scribble on, gone when its attempt has ended.
+
+They lie on the node's own disk, those of memory medium in /dev/shm where it can be written. Every one has mode 0700.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private directory below it
+
+
+class ContainerDirectories(NamedTuple):
+    """`run` is the runtime's own; the others appear in the container, `termination_log` as an empty file."""
+
+    run: str
+    home: str
+    tmp: str
+    termination_log: str
+
+
+def safe(name: str) -> str:
+    """The name, once it is sure that it names one entry of a directory; ValueError otherwise."""
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise ValueError(f"{name!r} cannot name a directory")
+    return name
+
+
+class Scratch:
+    """The runner's own corner of the node."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        parent = next(
+            (environment[name] for name in ("FARNODE_SCRATCH", "SLURM_TMPDIR", "TMPDIR") if environment.get(name)),
+            "/tmp",  # noqa: S108 mkdtemp makes a private directory in it
+        )
+        self.disk = tempfile.mkdtemp(prefix="farnode-", dir=parent)
+        self.memory = tempfile.mkdtemp(prefix="farnode-", dir=MEMORY) if os.access(MEMORY, os.W_OK) else self.disk
+
+    def remove(self) -> None:
+        shutil.rmtree(self.disk, ignore_errors=True)
+        shutil.rmtree(self.memory, ignore_errors=True)
+
+
+class AttemptDirectories:
+    """Of one attempt. They lie side by side: making a directory is what costs most of a no-op pod on some disks."""
+
+    def __init__(self, scratch: Scratch, uid: str, attempt: int) -> None:
+        name = f"{safe(uid)}.{attempt}"
+        self._disk = f"{scratch.disk}/{name}"
+        self._memory = f"{scratch.memory}/{name}"
+        self._made: dict[str, None] = {}
+        self.shm = self._make(f"{self._memory}.shm")
+
+    def container(self, name: str) -> ContainerDirectories:
+        """Made on the first call; emptied on the next ones: a restarted container begins anew."""
+        root = f"{self._disk}.{safe(name)}"
+        paths = (f"{root}.run", f"{root}.home", f"{root}.tmp")
+        if paths[0] in self._made:
+            for path in paths:
+                shutil.rmtree(path, ignore_errors=True)
+        run, home, tmp = map(self._make, paths)
+        termination_log = touch(f"{self._memory}.{name}.end")
+        self._made[termination_log] = None
+        return ContainerDirectories(run, home, tmp, termination_log)
+
+    def volume(self, name: str, in_memory: bool = False) -> str:
+        return self._make(f"{self._memory if in_memory else self._disk}.volume-{safe(name)}")
+
+    async def remove(self) -> None:
+        """Cheap where nothing was left in them; in a thread otherwise: it may be much."""
+        for path in self._made:
+            if not _remove_if_empty(path):
+                await asyncio.to_thread(shutil.rmtree, path, True)
+
+    def _make(self, path: str) -> str:
+        os.mkdir(path, 0o700)  # noqa: PTH102
+        self._made[path] = None
+        return path
+
+
+def _remove_if_empty(path: str) -> bool:
+    """False for a directory with something in it; files are removed whatever they hold."""
+    try:
+        os.rmdir(path)  # noqa: PTH106
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        os.unlink(path)  # noqa: PTH108
+    except OSError:
+        return False
+    return True
+
+
+def touch(path: str) -> str:
+    """Make an empty file of mode 0600."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    return path
+
+
+def below(root: str, path: str) -> Path:
+    """`path` below `root`; ValueError when it would lead elsewhere."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"{path!r} leads out of its volume")
+    return Path(root) / path

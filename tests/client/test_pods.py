@@ -1,0 +1,130 @@
+"""Submitting, finding, deleting: over the real API and a real socket."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import ByteStream
+
+from farnode import AsyncClient, Denied, Invalid, NotFound, Permanent, Site, Unreachable
+from farnode.client.patience import Patience
+from tests.client.conftest import QUICK
+from tests.client.fake import Gateway, pod, running
+
+pytestmark = pytest.mark.anyio
+
+
+class Interrupted:
+    """A dialler whose first connections are lost once a request was sent: nobody hears the answer."""
+
+    def __init__(self, path: str, times: int) -> None:
+        self._path = path
+        self._times = times
+
+    async def __call__(self) -> ByteStream:
+        stream = await anyio.connect_unix(self._path)
+        if self._times:
+            self._times -= 1
+            receive = stream.receive
+
+            async def heard_then_lost(max_bytes: int = 65536) -> bytes:
+                await receive(max_bytes)
+                raise anyio.BrokenResourceError
+
+            stream.receive = heard_then_lost  # type: ignore[method-assign]
+        return stream
+
+
+async def test_a_submitted_pod_is_a_value(client: AsyncClient, gateway: Gateway) -> None:
+    (submitted,) = await client.submit(pod("one", labels={"app": "x"}))
+    assert (str(submitted), submitted.phase, submitted.containers) == ("default/one", "Pending", ("main",))
+    assert submitted.exit_code() is None
+    gateway.do(lambda site: site.end(submitted.uid, 3))
+    now = await client.pod(submitted)
+    assert (now.phase, now.ended, now.exit_code(), now.exit_code("main")) == ("Failed", True, 3, 3)
+    assert now.manifest["metadata"]["labels"] == {"app": "x"}
+    assert submitted.phase == "Pending"
+
+
+async def test_a_lost_answer_is_asked_for_again_and_doubles_nothing(gateway: Gateway) -> None:
+    dial = Interrupted(gateway.address.removeprefix("unix:"), 2)
+    async with AsyncClient(gateway.site(), dial=dial, patience=QUICK) as client:
+        submitted = await client.submit([pod("one"), pod("two")])
+        assert len(await client.pods()) == 2
+    assert gateway.state.submits == [[each.uid for each in submitted]] * 3
+
+
+async def test_all_or_nothing(client: AsyncClient, gateway: Gateway) -> None:
+    with pytest.raises(Invalid, match=r"is not yours to choose \(of pod default/two") as caught:
+        await client.submit([pod("one"), pod("two", labels={"refuse": "yes"}), pod("three")])
+    assert caught.value.field == "spec.nodeName"
+    assert await client.pods() == []
+    assert [deletion["graceSeconds"] for deletion in gateway.state.deletions] == [0, 0]
+
+
+async def test_every_form_of_a_pod_is_taken(client: AsyncClient, tmp_path: Path) -> None:
+    yaml = tmp_path / "pods.yaml"
+    yaml.write_text("\n---\n".join(json.dumps(pod(name)) for name in ("b", "c")))
+    bundle = {"pod": pod("e"), "configMaps": [], "secrets": []}
+    submitted = await client.submit([json.dumps(pod("a")), yaml, pod("d"), bundle])
+    assert [each.name for each in submitted] == ["a", "b", "c", "d", "e"]
+    assert len(await client.submit(str(tmp_path / "pods.yaml"))) == 2
+    with pytest.raises(Invalid, match=r"missing\.yaml: no such file"):
+        await client.submit(tmp_path / "missing.yaml")
+
+
+async def test_many_pods_go_in_portions(client: AsyncClient, gateway: Gateway) -> None:
+    await client.submit([pod(f"pod-{number}") for number in range(1001)])
+    assert [len(portion) for portion in gateway.state.submits] == [1000, 1]
+
+
+async def test_a_pod_is_found_by_name_and_uid(client: AsyncClient, gateway: Gateway) -> None:
+    old, other = await client.submit([pod("same"), pod("same", namespace="lab")])
+    assert await client.pod("lab/same") == await client.pod(other.uid)
+    assert (await client.pod(old.uid[:8])).uid == old.uid
+    with pytest.raises(Invalid, match="several pods are meant"):
+        await client.pod("same")
+    gateway.do(lambda site: site.end(old.uid))
+    assert (await client.pod("same")).uid == other.uid
+    with pytest.raises(NotFound, match="no pod 'nothing'"):
+        await client.pod("nothing")
+
+
+async def test_deletes_carry_grace_and_purge(client: AsyncClient, gateway: Gateway) -> None:
+    (submitted,) = await client.submit(pod())
+    verdicts = await client.delete([submitted, "no-such"], grace=5, purge=True)
+    assert [verdict["verdict"] for verdict in verdicts] == ["accepted", "unknown"]
+    assert gateway.state.deletions[0] == {"uid": submitted.uid, "graceSeconds": 5, "purge": True}
+
+
+async def test_an_unknown_token_is_denied_and_a_dead_gateway_unreachable(gateway: Gateway, tmp_path: Path) -> None:
+    async with AsyncClient(Site("lab", gateway.address), patience=QUICK) as client:
+        with pytest.raises(Denied):
+            await client.pods()
+        with pytest.raises(Denied):
+            async with await client.exec("no-such", ["true"], "main"):
+                raise AssertionError
+    async with AsyncClient(Site("lab", f"unix:{tmp_path}/none"), patience=Patience(total=0)) as client:
+        with pytest.raises(Unreachable, match="lab: cannot reach unix:.*: no such file"):
+            await client.site()
+
+
+async def test_an_unused_client_says_so(gateway: Gateway) -> None:
+    with pytest.raises(Invalid, match="async with"):
+        await AsyncClient(gateway.site()).wait("x")
+
+
+async def test_https_with_a_pinned_certificate(tmp_path: Path) -> None:
+    with running(tmp_path, tls=True) as gateway:
+        pinned = Site("lab", gateway.address, gateway.token(), fingerprint=gateway.fingerprint.upper())
+        trusted = Site("lab", gateway.address, gateway.token(), ca_file=gateway.ca_file)
+        wrong = Site("lab", gateway.address, gateway.token(), fingerprint="0" * 64)
+        for site in (pinned, trusted):
+            async with AsyncClient(site, patience=QUICK) as client:
+                assert (await client.site())["name"] == "lab"
+        async with AsyncClient(wrong, patience=QUICK) as client:
+            with pytest.raises(Permanent, match="another certificate than the pinned one"):
+                await client.site()

@@ -1,0 +1,97 @@
+"""How the job script finds a Python, under the shells that sites have as /bin/sh."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "core/farnode/runner/job.sh"
+TOOLS = ("grep", "cut", "uname", "sleep", "cat")
+SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
+RUNNER = 'import sys; print(sys.argv[1], sys.flags.isolated, sys.flags.no_site); sys.exit(int(open("status").read()))'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """`bin` with the tools the script uses, and an allocation whose `runner.pyz` is a plain program."""
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or tool)
+    (tmp_path / "nonce1").mkdir()
+    (tmp_path / "nonce1/runner.pyz").write_text(RUNNER)
+    (tmp_path / "nonce1/status").write_text("0")
+    return tmp_path
+
+
+def python(site: Path, name: str, body: str = "") -> Path:
+    """A Python on the site's PATH: this one, or a program that does something else."""
+    path = site / "bin" / name
+    this = f'echo {name} >>{site}/used; exec {sys.executable} "$@"'
+    path.write_text(f"#!/bin/sh\n{body or this}\n")
+    path.chmod(0o755)
+    return path
+
+
+def run(site: Path, shell: str = "dash", **env: str) -> subprocess.CompletedProcess[str]:
+    found = shutil.which(shell)
+    assert found
+    variables = {"FARNODE_ALLOCATION": str(site / "nonce1"), "PATH": str(site / "bin"), **env}
+    return subprocess.run([found, SCRIPT], env=variables, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_runs_the_archive_isolated_and_returns_its_status(site: Path, shell: str) -> None:
+    python(site, "python3")
+    (site / "nonce1/status").write_text("7")
+    done = run(site, shell)
+    assert (done.stdout, done.returncode) == ("supervise 1 1\n", 7), done.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_too_old_or_broken_pythons_are_passed_over(site: Path, shell: str) -> None:
+    python(site, "python3", "exit 1  # as an old one answers")
+    python(site, "python3.12", "exit 127")
+    python(site, "python3.10")
+    assert run(site, shell).returncode == 0
+    assert set((site / "used").read_text().split()) == {"python3.10"}
+
+
+def test_the_sites_choice_comes_first(site: Path) -> None:
+    python(site, "python3")
+    chosen = python(site, "special-python")
+    assert run(site, FARNODE_PYTHON=str(chosen)).returncode == 0
+    assert set((site / "used").read_text().split()) == {"special-python"}
+
+
+def test_a_wrong_choice_is_said_and_another_found(site: Path) -> None:
+    python(site, "python3")
+    done = run(site, FARNODE_PYTHON="/no/such")
+    assert done.returncode == 0
+    assert "FARNODE_PYTHON=/no/such is no Python >= 3.9" in done.stderr
+
+
+@pytest.mark.skipif(Path("/usr/libexec/platform-python").exists(), reason="this machine has the last resort")
+def test_without_a_python_it_says_so(site: Path) -> None:
+    done = run(site)
+    assert done.returncode == 78
+    assert "no Python 3.9 or newer" in done.stderr
+    assert (site / "nonce1/problem").read_text() in done.stderr
+
+
+def test_a_missing_allocation_is_said(site: Path) -> None:
+    python(site, "python3")
+    for wrong in ("", str(site / "none")):
+        done = run(site, FARNODE_ALLOCATION=wrong)
+        assert done.returncode == 78
+        assert "FARNODE_ALLOCATION is no directory" in done.stderr
+
+
+def test_nothing_of_the_users_is_sourced(site: Path) -> None:
+    python(site, "python3")
+    (site / "rc").write_text("echo sourced; exit 9")
+    done = run(site, "dash", ENV=str(site / "rc"), BASH_ENV=str(site / "rc"), HOME=str(site), PYTHONSTARTUP="x")
+    assert (done.stdout, done.returncode) == ("supervise 1 1\n", 0)

@@ -1,0 +1,58 @@
+"""Plays a scenario of `pods/*.yaml`."""
+
+from __future__ import annotations
+
+import json
+
+from farnode import Invalid
+from tests.scenarios.observe import log, observed, story
+from tests.scenarios.scenario import Scenario
+from tests.scenarios.stage import Stage, unique
+
+SLEEPER = "<unique>"
+"""In a scenario: a number nobody else has on a command line. `gone: true` expects that no such process is left."""
+UID = "<uid>"
+LACKING = {
+    "image": ("spec.containers[0].image", "has no container runtime"),
+}
+"""Where a site lacks a capability: the field and words a pod that needs it is refused with."""
+
+
+def play(scenario: Scenario, stage: Stage) -> None:
+    lacks = scenario.missing(stage.site.capabilities)
+    if lacks in LACKING:
+        play_refused_for(lacks, scenario, stage)
+    elif lacks == "mounts":
+        play_without_mounts(scenario, stage)
+    else:
+        play_whole(scenario, stage)
+
+
+def play_whole(scenario: Scenario, stage: Stage) -> None:
+    number = unique()
+    documents = json.loads(json.dumps(scenario.documents).replace(SLEEPER, number))
+    pod = stage.client.wait(stage.submit(documents))
+    expect = json.loads(json.dumps(scenario.expect).replace(UID, pod.uid))
+    nothing_left = expect.pop("gone", False)
+    logs = {name: log(stage.client, pod, name).decode() for name in expect.get("logs", ())}
+    assert observed(pod, expect, logs) == expect, story(pod)
+    if nothing_left:
+        assert not [line for line in stage.site.command_lines() if number in line]
+
+
+def play_refused_for(lacks: str, scenario: Scenario, stage: Stage) -> None:
+    field, words = LACKING[lacks]
+    try:
+        pod = stage.submit(scenario.documents, fit=False)
+    except Invalid as refusal:
+        assert refusal.field == field
+        assert words in refusal.problem
+    else:
+        raise AssertionError(f"{pod} was accepted by a site without {lacks}")
+
+
+def play_without_mounts(scenario: Scenario, stage: Stage) -> None:
+    """A node that forbids user namespaces cannot say so before the pod is there."""
+    pod = stage.client.wait(stage.submit(scenario.documents))
+    assert (pod.phase, pod.reason) == ("Failed", "CreateContainerConfigError"), story(pod)
+    assert "volumes cannot be mounted on this node" in pod.message
