@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import heapq
 import itertools
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -167,7 +166,7 @@ async def stage(directory: Path, gpus: list[str] | None = None) -> AsyncIterator
         yield made
         made.roster.end(0, "", "the test is over")
         await made.roster.empty()
-        assert os.listdir(made.scratch.disk) == os.listdir(made.scratch.memory) == []
+        assert not [*Path(made.scratch.disk).iterdir(), *Path(made.scratch.memory).iterdir()]
     finally:
         made.children.unwatch()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

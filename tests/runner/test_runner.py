@@ -27,11 +27,10 @@ def play(
     directory: Path,
     scenario: Callable[[FakeGateway, Process], Awaitable[None]],
     welcome: dict[str, Any] | None = None,
-    **variables: str,
 ) -> None:
     async def run() -> None:
         gateway = FakeGateway(directory, **(welcome or {}))
-        async with running(gateway, **variables) as process:
+        async with running(gateway) as process:
             await scenario(gateway, process)
 
     asyncio.run(run())
@@ -357,9 +356,9 @@ def test_logs_of_a_living_and_of_a_former_container(tmp_path: Path) -> None:
         assert (await log(previous=True))[0] == b"1\n"
         text, _ = await log(timestamps=True, tail=1)
         assert text.endswith(b"Z 2\n")
-        _, stream = await gateway.open("logs", "other"), None
-        await everything(_)
-        assert _.result == {"error": "container other is not valid for pod pod"}
+        stream = await gateway.open("logs", "other")
+        await everything(stream)
+        assert stream.result == {"error": "container other is not valid for pod pod"}
 
     play(tmp_path, scenario)
 

@@ -12,6 +12,7 @@ import pty
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 
@@ -55,8 +56,7 @@ def on_terminal(command):
 
 def read(path):
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return Path(path).read_bytes()
     except OSError:
         return b""
 
@@ -69,7 +69,7 @@ def with_execs(runtime, spec, order):
     """Start it, wait for its first line, run programs in it, send it a signal, wait for its end."""
     process, _ = started(runtime.start(spec), subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
     first = process.stdout.readline()
-    commands = [text(read(f"/proc/{pid}/cmdline")).replace("\0", " ") for pid in os.listdir("/proc") if pid.isdigit()]
+    commands = [text(read(f"/proc/{pid}/cmdline")).replace("\0", " ") for pid in os.listdir("/proc") if pid.isdigit()]  # noqa: PTH208
     results = []
     for argv, tty in order.get("execs", []):
         command = runtime.exec(spec, process.pid, argv, tty)

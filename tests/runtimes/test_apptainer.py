@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -176,6 +178,33 @@ def test_a_signal_ends_it_in_grace_and_leaves_nothing(site: SlurmSite, place: Pl
     result = place.run(place.spec(shell(text), image=image), signal=signal.SIGTERM)
     assert (result["code"], result["out"]) == (9, "ready\nbye\n"), result
     assert left(site) == []
+
+
+def test_a_batch_systems_signal_to_all_processes_leaves_the_program_its_grace(site: SlurmSite, place: Place) -> None:
+    place.directory("data", {"log": ""})
+    text = (
+        "trap 'sleep 2; echo graceful >>/data/log; exit 0' TERM; echo ready >>/data/log; while :; do sleep 0.05; done"
+    )
+    mounts = [[f"{place.inside}/data", "/data", False]]
+    spec = place.spec(shell(text), image={"path": f"{place.inside}/image.sif"}, mounts=mounts)
+    order = json.dumps({"runtime": "apptainer", "spec": spec, "execs": [], "signal": 0})
+    (place.path / "order.json").write_text(order)
+    script = f"#!/bin/sh\ntrap : TERM\ncd {place.inside}\npython3 driver.py runner.pyz <order.json & wait; wait\n"
+    argv = ["sbatch", "--parsable", "--output=/home/alice/job.out"]
+    env = {"FARNODE_ALLOCATION": place.inside}
+    job = site.run("alice", argv, input=script, env=env).stdout.strip()
+    log = place.path / "data/log"
+    until(lambda: log.read_text() == "ready\n", "the container runs")
+    site.run("alice", ["scancel", "--full", "--signal=TERM", job])
+    until(lambda: "graceful" in log.read_text(), "the program ended in its own time")
+    assert left(site) == []
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
 
 
 def test_kill_leaves_nothing(site: SlurmSite, place: Place, image: dict[str, Any]) -> None:

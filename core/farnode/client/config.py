@@ -103,7 +103,7 @@ def _mapping(value: Any, source: Path, field: str) -> Mapping[str, Any]:
 
 
 def _site(value: Any, source: Path, prefix: str, name: str | None = None) -> Site:
-    entry = {"name": name, **_mapping(value, source, prefix)}
+    entry = {"name": name or "", **_mapping(value, source, prefix)}
     for key, given in entry.items():
         if key not in _KEYS:
             raise Invalid(f"{source}: {prefix}{key}", "is not known; accepted: " + ", ".join(_KEYS))
@@ -113,7 +113,7 @@ def _site(value: Any, source: Path, prefix: str, name: str | None = None) -> Sit
         raise Invalid(f"{source}: {prefix}url", "is missing: unix:/path.sock or https://host:port")
     try:
         return Site(
-            name=entry.get("name") or "",
+            name=entry["name"],
             url=entry["url"],
             token_file=_file(entry.get("tokenFile"), source),
             fingerprint=entry.get("fingerprint"),

@@ -74,8 +74,6 @@ class Retention(_Part):
 
     pods: Duration = Field(default=7 * 86400.0, ge=0)
     """Records and logs of ended pods; a week outlasts a long weekend."""
-    events: int = Field(default=100_000, ge=1000)
-    """Rows of the event log; about an hour at 30 changes a second. A watcher further behind lists again."""
 
 
 class Quotas(_Part):

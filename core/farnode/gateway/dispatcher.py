@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from farnode.errors import FarnodeError, Transient
+from farnode.errors import Transient
 from farnode.gateway import stimuli as s
 from farnode.gateway.engine import Engine
-from farnode.gateway.records import Life
+from farnode.gateway.images import ImageError, ImageStore
+from farnode.gateway.records import Life, Stage
 from farnode.gateway.runners import Runners
 from farnode.gateway.spool import Spool
 from farnode.model.allocation import AllocationId, Refused
@@ -32,26 +33,15 @@ FIRST_POLL = 2.0
 """Seconds from a submission to the first question about it: by then the batch system has looked at it."""
 
 
-class ImageProblem(FarnodeError):
-    """An image that cannot be had now; `reason` is the kubelet's."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class ImageSource(Protocol):
-    async def prepare(self, reference: str, policy: str) -> Image:
-        """Raises ImageProblem."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """Seconds between questions to the batch system, and between inventories."""
+    """Seconds between questions to the batch system, between inventories, and between collections of what the spool
+    holds beyond its quota (bytes)."""
 
     poll: float
     inventory: float
+    collect: float
+    spool_quota: int
 
 
 class Dispatcher:
@@ -61,7 +51,7 @@ class Dispatcher:
         provider: AllocationProvider,
         runners: Runners,
         spool: Spool,
-        images: ImageSource,
+        images: ImageStore,
         connect: Callable[[str], str],
         cadence: Cadence,
         node_name: str,
@@ -175,7 +165,7 @@ class Dispatcher:
         for container in containers:
             try:
                 ready[container.image] = await self._images.prepare(container.image, container.pull_policy)
-            except ImageProblem as problem:
+            except ImageError as problem:
                 at = self._engine.clock()
                 retry = at + min(300.0, 10.0 * 2.0**pod.failures)
                 reason = problem.reason if pod.failures == 0 or problem.reason != "ErrImagePull" else "ImagePullBackOff"
@@ -226,6 +216,7 @@ class Dispatcher:
             group.create_task(self._poll_loop())
             group.create_task(self._inventory_loop())
             group.create_task(self._tick_loop())
+            group.create_task(self._collect_loop())
 
     async def _submit_loop(self) -> None:
         while True:
@@ -320,6 +311,26 @@ class Dispatcher:
                 self.problem = str(error)
                 delay = self._cadence.poll
             await asyncio.sleep(delay)
+
+    async def _collect_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._cadence.collect)
+            pods = list(self._machine.pods.values())
+            try:
+                await self._images.collect(
+                    {image.path for pod in pods if pod.stage is not Stage.ENDED for image in pod.images}
+                )
+                used = await asyncio.to_thread(self._spool.used)
+            except OSError as error:
+                log.error("the spool cannot be collected: %s", error)
+                continue
+            oldest = sorted((pod.ended or 0.0, pod.uid, pod.nonce) for pod in pods if pod.stage is Stage.ENDED)
+            for _, uid, nonce in oldest:
+                if used <= self._cadence.spool_quota:
+                    break
+                used -= await asyncio.to_thread(self._spool.used, nonce, uid)
+                log.warning("the spool is over its quota: removing ended pod %s", uid)
+                await self._engine.ask(s.DeleteAsked(self._engine.clock(), uid, purge=True))
 
     async def _tick_loop(self) -> None:
         while True:

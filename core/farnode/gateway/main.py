@@ -41,6 +41,8 @@ from farnode.providers.port import AllocationProvider, Site
 
 log = logging.getLogger(__name__)
 
+COLLECT_INTERVAL = 600.0
+"""Seconds between two looks at how much the spool holds."""
 INVENTORY_INTERVAL = 300.0
 """Seconds between two looks at what the site offers."""
 
@@ -135,10 +137,12 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
         spool,
         ImageStore(config.images, spool.images),
         lambda nonce: connect_file(nonce, address, certificate.fingerprint, secret, config.site),
-        Cadence(config.poll_interval, INVENTORY_INTERVAL),
+        Cadence(config.poll_interval, INVENTORY_INTERVAL, COLLECT_INTERVAL, config.quotas.spool_bytes),
         config.site,
     )
-    facts = Facts(config.site, config.provider.kind, config.runtimes, config.quotas.pods_per_owner)
+    facts = Facts(
+        config.site, config.provider.kind, config.runtimes, config.quotas.pods_per_owner, config.quotas.bundle_bytes
+    )
     service = Gateway(facts, engine, planner, dispatcher, runners, spool)
     _connect(engine, planner, dispatcher, runners)
     effects = engine.load()

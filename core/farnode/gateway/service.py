@@ -20,6 +20,7 @@ from farnode.gateway.port import Caller
 from farnode.gateway.records import Life, PodRecord, Stage
 from farnode.gateway.runners import Runners
 from farnode.gateway.spool import Spool
+from farnode.gateway.store import dump
 from farnode.gateway.views import allocation_view, counts, offer_view, pod_view
 from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
 from farnode.model.bundle import Bundle, parse_bundle
@@ -43,6 +44,7 @@ class Facts:
     provider: str
     runtimes: tuple[str, ...]
     pods_per_owner: int
+    bundle_bytes: int
 
 
 class Gateway:
@@ -73,6 +75,7 @@ class Gateway:
         for document in bundles:
             try:
                 bundle = parse_bundle(document)
+                self._check_size(bundle)
                 runtime = self._admit(bundle)
                 if bundle.pod.uid in self._machine.pods or bundle.pod.uid in seen:
                     verdicts.append(self._existing(caller, bundle))
@@ -88,6 +91,11 @@ class Gateway:
             verdicts.append({"uid": bundle.pod.uid, "verdict": "accepted"})
         await self._durable(*stimuli)
         return verdicts
+
+    def _check_size(self, bundle: Bundle) -> None:
+        size = len(dump(bundle.document))
+        if size > self._facts.bundle_bytes:
+            raise Invalid("", f"the pod with its inputs is {size} bytes; the site takes {self._facts.bundle_bytes}")
 
     def _existing(self, caller: Caller, bundle: Bundle) -> Verdict:
         known = self._machine.pods.get(bundle.pod.uid)

@@ -117,6 +117,11 @@ class Spool:
     def remove(self, nonce: str) -> None:
         shutil.rmtree(self.directory(nonce), ignore_errors=True)
 
+    def used(self, nonce: str | None = None, uid: str | None = None) -> int:
+        """Bytes of one pod's files, or of all allocations."""
+        top = self.allocations if nonce is None or uid is None else self.directory(nonce) / "pods" / uid
+        return sum(path.lstat().st_size for path in top.rglob("*") if not path.is_dir())
+
     def strangers(self, known: set[str]) -> list[str]:
         """Allocation directories that no record knows: leftovers of a crash between removal and clean-up."""
         return [path.name for path in self.allocations.iterdir() if path.name not in known]

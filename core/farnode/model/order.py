@@ -93,7 +93,7 @@ def _container(container: Container, context: _Context) -> ContainerOrder:
         image=_image(context.images[container.image]),
         env=[*_env_from(container, context.bundle), *_env(container, context)],
         working_dir=container.working_dir,
-        mounts=[_mount(mount) for mount in container.mounts],
+        mounts=[_mount(mount, context.bundle.pod) for mount in container.mounts],
         gpus=gpus_of(container),
         tty=container.tty,
         stdin=container.stdin,
@@ -121,8 +121,12 @@ def _image(image: Image) -> ImageOrder:
     return made
 
 
-def _mount(mount: Mount) -> MountOrder:
-    return MountOrder(volume=mount.volume, path=mount.path, read_only=mount.read_only, sub_path=mount.sub_path)
+def _mount(mount: Mount, pod: Pod) -> MountOrder:
+    """Only an emptyDir can be written to: ConfigMaps, Secrets and the downward API are always mounted read-only."""
+    writable = any(one.name == mount.volume and isinstance(one.source, EmptyDir) for one in pod.volumes)
+    return MountOrder(
+        volume=mount.volume, path=mount.path, read_only=mount.read_only or not writable, sub_path=mount.sub_path
+    )
 
 
 def _env_from(container: Container, bundle: Bundle) -> Iterator[EnvOrder]:

@@ -51,7 +51,7 @@ class LogFile:
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108
+            os.unlink(self.path)
 
     async def grown(self, size: int) -> None:
         """Return when it is longer than `size`, or has ended."""

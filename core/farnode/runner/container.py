@@ -36,7 +36,7 @@ class Container:
         self._wake: asyncio.Future[None] | None = None
         self._kill_timer: Timer | None = None
         self._directory = f"{attempt.logs}/{self.name}"
-        os.mkdir(self._directory, 0o700)  # noqa: PTH102
+        os.mkdir(self._directory, 0o700)
 
     async def run(self) -> None:
         """Run until it shall not run again: by its policy, or because it was stopped."""
@@ -81,7 +81,7 @@ class Container:
         }
 
     def log_sizes(self) -> dict[str, int]:
-        return {f"{self.name}/{os.path.basename(log.path)}": log.size for log in self.logs}  # noqa: PTH119
+        return {f"{self.name}/{os.path.basename(log.path)}": log.size for log in self.logs}
 
     def _id(self, restart: int) -> str:
         return f"farnode://{self.attempt.key}/{self.name}/{restart}"

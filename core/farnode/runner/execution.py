@@ -38,8 +38,9 @@ class Session:
         self.outputs: dict[Channel, int] = {}
         self._theirs: list[int] = []
         tty = options.get("tty", False)
-        command = attempt.runtime.exec(instance.spec, instance.child.pid, options.get("command", []), tty)
-        command = replace(command, env={**command.env, **instance.marks()})
+        spec = replace(instance.spec, env={"TERM": "xterm", **instance.spec.env}) if tty else instance.spec
+        command = attempt.runtime.exec(spec, instance.child.pid, options.get("command", []), tty)
+        command = replace(command, env={**command.env, **instance.marks()}, cwd=command.cwd or spec.directory)
         stdio = self._open_terminal(options) if tty else self._open_pipes(options)
         try:
             self.child: Child = attempt.host.children.start(command, stdio)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections import deque
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from ..wire.messages import EventFrame
 
 REMEMBERED = 4096
 """Unacknowledged events in memory, some 2 KiB each."""
+
+PREFIX = b'{"seq":'
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +38,17 @@ class Journal:
         path.chmod(0o600)
         self._remembered = remembered
         self._recent: deque[Numbered] = deque()
+        self._written = 0
+        self._torn = False
+        self._position = 0, 0
         self._changed: set[asyncio.Future[None]] = set()
 
     def append(self, event: EventFrame) -> None:
         self.last += 1
         line = json.dumps({"seq": self.last, **event}, separators=(",", ":")).encode()
-        written = self._write(line + b"\n")
         self._recent.append(Numbered(self.last, line))
-        if written and len(self._recent) > self._remembered:
+        self._write()
+        if len(self._recent) > self._remembered and self._recent[0].seq <= self._written:
             self._recent.popleft()
         self._notify()
 
@@ -58,7 +64,7 @@ class Journal:
         if seq + 1 < first:
             return self._read(seq, first, limit)
         start = seq + 1 - first
-        return [self._recent[i] for i in range(start, min(len(self._recent), start + limit))]
+        return list(islice(self._recent, start, start + limit))
 
     async def longer(self, seq: int) -> None:
         """Return when there are events after `seq`."""
@@ -72,25 +78,33 @@ class Journal:
     def close(self) -> None:
         self._file.close()
 
-    def _write(self, line: bytes) -> bool:
-        """False when the spool does not take it: then memory is all that keeps it."""
+    def _write(self) -> None:
+        """What the spool does not take stays in memory and is tried again with the next event."""
+        unwritten = list(takewhile(lambda event: event.seq > self._written, reversed(self._recent)))
+        lines = b"".join([event.line + b"\n" for event in reversed(unwritten)])
+        data = b"\n" + lines if self._torn else lines
         try:
-            return self._file.write(line) == len(line)
+            self._torn = self._file.write(data) != len(data)
         except OSError as error:
             logger.error("%s: %s", self._path, error)
-            return False
+            self._torn = True
+        if not self._torn:
+            self._written = self.last
 
     def _read(self, after: int, before: int, limit: int) -> list[Numbered]:
-        found = []
+        """From the file, going on where the last call stopped."""
+        seq, offset = self._position if self._position[0] <= after else (0, 0)
+        found: list[Numbered] = []
         with self._path.open("rb") as file:
+            file.seek(offset)
             for line in file:
-                if not line.startswith(b'{"seq":'):
-                    continue
-                seq = int(line[7 : line.index(b",")])
-                if after < seq < before:
+                offset += len(line)
+                seq = _seq_of(line) or seq
+                if after < seq < before and (not found or seq > found[-1].seq):
                     found.append(Numbered(seq, line.rstrip(b"\n")))
-                    if len(found) == limit:
-                        break
+                if len(found) == limit:
+                    break
+        self._position = seq, offset
         return found
 
     async def _change(self) -> None:
@@ -105,3 +119,10 @@ class Journal:
         for waiter in self._changed:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _seq_of(line: bytes) -> int:
+    """0 for a line that a full disk cut."""
+    if not (line.startswith(PREFIX) and line.endswith(b"}\n")):
+        return 0
+    return int(line[len(PREFIX) : line.index(b",")])

@@ -18,6 +18,7 @@ from .children import Children
 
 PATIENCE = 0.2
 """Seconds until it is looked again; usually the death of what was killed is what is waited for."""
+KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
 class Mark(NamedTuple):
@@ -32,10 +33,22 @@ class Mark(NamedTuple):
 
 def children_of(pid: int) -> list[int]:
     """Direct children, of all threads; none when the process is gone."""
+    if not KERNEL_LISTS_CHILDREN:
+        return scanned_children_of(pid)
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+        for task in os.listdir(f"/proc/{pid}/task"):
             found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_bytes().split())
+    return found
+
+
+def scanned_children_of(pid: int) -> list[int]:
+    """The same where the kernel was built without these lists."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if int(Path(f"/proc/{name}/stat").read_bytes().rpartition(b") ")[2].split()[1]) == pid:
+                found.append(int(name))
     return found
 
 

@@ -27,7 +27,7 @@ async def serve(stream: Stream, pod: Pod, name: str, options: Any) -> None:
     chosen: LogOptions = options
     log = select_log(pod, name, chosen.get("previous", False))
     try:
-        file = open(log.path, "rb")  # noqa: SIM115, PTH123, ASYNC230 the spool's files are read as they are written
+        file = open(log.path, "rb")  # noqa: SIM115, ASYNC230 the spool's files are read as they are written
     except OSError as error:
         raise Unavailable(f"the log of container {name!r} cannot be read: {error}") from error
     with file:

@@ -37,6 +37,7 @@ from .streams import Streams
 
 FLUSH = 5.0
 """Seconds to wait, at the end, for the acknowledgement of the last events; they are on the spool anyway."""
+DESCRIPTORS = 65536
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 """The batch system's, for walltime, cancel and preemption; USR1 and USR2 are what it can be told to warn with."""
 
@@ -152,6 +153,12 @@ class Runner:
         }
 
     def _handle(self, link: Link, message: Any) -> None:
+        try:
+            self._obey(link, message)
+        except (KeyError, TypeError, ValueError):
+            logger.exception("a message of type %r is not understood", message["type"])
+
+    def _obey(self, link: Link, message: Any) -> None:
         kind = message["type"]
         if kind == "start":
             for order in message["pods"]:
@@ -189,7 +196,7 @@ def main() -> int:
 
 
 def _allow_descriptors() -> None:
-    """Three for each container: as many as the node allows."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Three for each container. No more than in a usual container: programs exist that close all there could be."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if usual < DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, most), most))

@@ -102,7 +102,10 @@ class Pod:
         return next((one for one in self.inits + self.containers if one.name == name), None)
 
     def event(self) -> EventFrame:
-        """Its state now, whole; `notes` are those since the last call. The journal adds `seq`."""
+        """Its state now, whole; `notes` are those since the last call. The journal adds `seq`.
+
+        `started_at` is missing as long as nothing of it was started: an attempt that ends so did nothing at all.
+        """
         notes, self._notes = self._notes, []
         event: EventFrame = {
             "uid": self.order["uid"],
@@ -111,7 +114,6 @@ class Pod:
             "phase": self._phase(),
             "reason": self._verdict.reason if self._verdict else "",
             "message": self._verdict.message if self._verdict else "",
-            "started_at": self._started_at,
             "host_ip": self._host.address,
             "pod_ip": self._host.address,
             "gpus": list(self.gpus),
@@ -120,6 +122,8 @@ class Pod:
             "notes": notes,
             "ended": self.ended,
         }
+        if self._directories is not None:
+            event["started_at"] = self._started_at
         if self.ended:
             event["logs"] = {
                 path: size for one in self.inits + self.containers for path, size in one.log_sizes().items()
@@ -142,7 +146,7 @@ class Pod:
     def _prepare(self) -> None:
         order = self.order
         logs = f"{self._host.spool}/pods/{safe(order['uid'])}/{int(order['attempt'])}"
-        os.makedirs(logs, 0o700)  # noqa: PTH103
+        os.makedirs(logs, 0o700)
         self._directories = AttemptDirectories(self._host.scratch, order["uid"], order["attempt"])
         attempt = Attempt(
             order=order,

@@ -11,6 +11,9 @@ from .attempt import Host
 from .devices import Devices
 from .pod import Pod, gpus_needed
 
+Key = tuple[str, int]
+"""UID and number of an attempt."""
+
 
 class Roster:
     def __init__(self, host: Host, devices: Devices, record: Callable[[EventFrame], None]) -> None:
@@ -21,8 +24,8 @@ class Roster:
         self._host = host
         self._devices = devices
         self._record = record
-        self._pods: dict[tuple[str, int], Pod] = {}
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._pods: dict[Key, Pod] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._removals: set[asyncio.Task[None]] = set()
         self._dirty: dict[Pod, None] = {}
 
@@ -44,7 +47,7 @@ class Roster:
             return
         pod = Pod(order, self._host, [], self._announce)
         self._pods[pod.key] = pod
-        older = [self._pods[key] for key in self._tasks if key[0] == order["uid"] and key[1] < order["attempt"]]
+        older = [key for key in self._tasks if key[0] == order["uid"] and key[1] < order["attempt"]]
         if any(uid == order["uid"] and attempt > order["attempt"] for uid, attempt in self._pods):
             pod.fail("Superseded", "this runner holds a newer attempt of the pod")
         elif self.draining:
@@ -77,21 +80,31 @@ class Roster:
         if self._removals:
             await asyncio.wait(set(self._removals))
 
-    async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:
-        for other in older:
-            other.stop(0, "Superseded", "a newer attempt of the pod was started")
-            await asyncio.wait({self._tasks[other.key]})
+    async def _run(self, pod: Pod, older: Sequence[Key]) -> None:
+        try:
+            for key in older:
+                await self._supersede(key)
+            self._admit(pod)
+            await pod.run()
+            await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
+        finally:
+            self._devices.give_back(pod.gpus)
+            del self._tasks[pod.key]
+            self.idle_since = self._host.clock.time()
+            pod.end()
+            self._remove(pod)
+
+    async def _supersede(self, key: Key) -> None:
+        task = self._tasks.get(key)
+        if task is not None:
+            self._pods[key].stop(0, "Superseded", "a newer attempt of the pod was started")
+            await asyncio.wait({task})
+
+    def _admit(self, pod: Pod) -> None:
         try:
             pod.gpus = self._devices.take(gpus_needed(pod.order))
         except ValueError as error:
             pod.fail("UnexpectedAdmissionError", str(error))
-        await pod.run()
-        await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
-        self._devices.give_back(pod.gpus)
-        del self._tasks[pod.key]
-        self.idle_since = self._host.clock.time()
-        pod.end()
-        self._remove(pod)
 
     def _remove(self, pod: Pod) -> None:
         removal = asyncio.get_running_loop().create_task(pod.remove())

@@ -80,7 +80,7 @@ class AttemptDirectories:
                 await asyncio.to_thread(shutil.rmtree, path, True)
 
     def _make(self, path: str) -> str:
-        os.mkdir(path, 0o700)  # noqa: PTH102
+        os.mkdir(path, 0o700)
         self._made[path] = None
         return path
 
@@ -88,11 +88,11 @@ class AttemptDirectories:
 def _remove_if_empty(path: str) -> bool:
     """False for a directory with something in it; files are removed whatever they hold."""
     try:
-        os.rmdir(path)  # noqa: PTH106
+        os.rmdir(path)
     except FileNotFoundError:
         return True
     except NotADirectoryError:
-        os.unlink(path)  # noqa: PTH108
+        os.unlink(path)
     except OSError:
         return False
     return True

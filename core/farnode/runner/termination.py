@@ -19,7 +19,7 @@ def message_of(order: ContainerOrder, path: str, log: str, failed: bool) -> str:
     message = b""
     with contextlib.suppress(OSError):
         message = _end(path)
-        os.unlink(path)  # noqa: PTH108 on the way of every pod
+        os.unlink(path)
     if not message and failed and order.get("termination_message_policy") == "FallbackToLogsOnError":
         with contextlib.suppress(OSError):
             message = _end_of_log(log)
@@ -27,7 +27,7 @@ def message_of(order: ContainerOrder, path: str, log: str, failed: bool) -> str:
 
 
 def _end(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - LONGEST))
         return file.read(LONGEST)
@@ -35,7 +35,7 @@ def _end(path: str) -> bytes:
 
 def _end_of_log(path: str) -> bytes:
     end = b""
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         for chunk in select(file, {"tail": LINES_FROM_LOG}):
             end = (end + chunk)[-LONGEST_FROM_LOG:]
     return end

@@ -92,7 +92,7 @@ def test_a_full_file(write: Any, tmp_path: Path) -> None:
         ({"runtimes": ["docker"]}, "runtimes.0: input should be 'apptainer' or 'process'; got 'docker'"),
         ({"quotas": {"bundleBytes": "4MB"}}, "quotas.bundleBytes: '4MB' is not a size"),
         ({"python": "python3 -c"}, "python: string should match pattern"),
-        ({"retention": []}, "retention: is not a mapping; accepted: pods, events"),
+        ({"retention": []}, "retention: is not a mapping; accepted: pods"),
     ],
 )
 def test_a_wrong_key_is_named(write: Any, change: dict[str, Any], words: str) -> None:

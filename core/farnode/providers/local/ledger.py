@@ -129,7 +129,9 @@ class Ledger:
 
     def _environment(self, record: Record) -> dict[str, str]:
         devices = ",".join(map(str, record.devices))
-        sizes = {"FARNODE_CORES": str(record.cores), "FARNODE_MEMORY": str(record.memory)}
+        sizes = {"FARNODE_CORES": str(record.cores)}
+        if record.memory:
+            sizes["FARNODE_MEMORY"] = str(record.memory)
         gpus = {"FARNODE_GPUS": devices, "CUDA_VISIBLE_DEVICES": devices} if devices else {}
         return {**record.environment, **sizes, **gpus, proc.MARK: record.nonce}
 

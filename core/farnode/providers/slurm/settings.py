@@ -14,7 +14,7 @@ from farnode.providers.settings import Keys, size
 TOOLS = ("sbatch", "scancel", "scontrol", "squeue")
 """What no site lacks; sacct and sacctmgr only matter where accounting is on."""
 TIMEOUT = 30.0
-CALLS_PER_MINUTE = 1200
+CALLS_PER_MINUTE = 3000
 BURST = 40
 
 

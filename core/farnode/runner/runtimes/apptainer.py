@@ -48,7 +48,7 @@ class ApptainerRuntime:
 
     def probe(self) -> str | None:
         """By running a container whose image has nothing in it."""
-        if not self._tool:
+        if not self._tool or not self._environ.get("FARNODE_ALLOCATION"):
             return None
         try:
             holder.write(self._holder)

@@ -134,7 +134,10 @@ def one_more(order: dict[str, Any], failure: Failure) -> int:
 
 
 def wait_for_signals() -> None:
+    """Let them wait until `attend` takes them; one that is ignored would be lost."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED_ON, signal.SIGCHLD})
+    for number in PASSED_ON:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def inside(pid: int, order: dict[str, Any], mounts: list[tuple[str, str, bool]], failure: Failure) -> int:

@@ -11,7 +11,8 @@ import termios
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_REC, MS_SLAVE, MS_RELATIME = 1024, 2048, 4096, 16384, 1 << 19, 1 << 21
+MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_MOVE, MS_REC = 1024, 2048, 4096, 8192, 16384
+MS_SLAVE, MS_RELATIME = 1 << 19, 1 << 21
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203}
@@ -64,8 +65,12 @@ def detach(target: str) -> None:
 def pivot(root: str) -> None:
     """Make the mount `root` the root of this mount namespace, and let go of the old one."""
     os.chdir(root)
-    check(libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "changing the root directory")
-    detach(".")
+    try:
+        check(libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"."), "changing the root directory")
+        detach(".")
+    except OSError:  # a node that lives in its initial RAM disk has a root that cannot be exchanged, only covered
+        mount(".", "/", MS_MOVE)
+        os.chroot(".")
     os.chdir("/")
 
 

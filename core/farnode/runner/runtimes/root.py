@@ -10,6 +10,7 @@ leads nowhere but into the container.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable
@@ -41,7 +42,8 @@ class Root:
         root = cls(path, True)
         namespaces.mount("farnode", path, namespaces.MS_NOSUID | namespaces.MS_NODEV, "tmpfs", "mode=755")
         root._bind_entries("/", "")
-        namespaces.detach(path + path)  # the new root, seen through itself
+        with contextlib.suppress(OSError):
+            namespaces.detach(path + path)  # the new root, seen through itself
         return root
 
     def place(self, source: str, target: str, read_only: bool) -> None:
