@@ -26,7 +26,7 @@ from farnode.wire.link import Data, Link, Stream
 from farnode.wire.messages import ExecOptions, LogOptions
 
 T = TypeVar("T")
-CHUNK = b"x" * 65535 + b"\n"
+CHUNK = b"2026-01-01T00:00:00Z " + b"x" * 65535 + b"\n"
 TOKENS = {"Bearer alice": Caller("alice"), "Bearer admin": Caller("root", admin=True)}
 
 
@@ -74,6 +74,10 @@ class FakeSite:
             "containerStatuses": [{"name": "main", "state": state}],
         }
         self.set_status(uid, status=status, ended=True)
+
+    def end_all(self) -> None:
+        for uid in list(self.views):
+            self.end(uid)
 
     def write(self, uid: str, text: bytes, at: float = 1.0) -> None:
         lines = self.lines.setdefault((uid, "main"), [])
@@ -144,10 +148,9 @@ class FakeSite:
         self.watchers += 1
         self.watched += 1
         try:
+            self._check_kept(after)
             yield EventView(seq=after, type="heartbeat")
             while True:
-                if after + 1 <= self.seq and (not self.events_kept or self.events_kept[0]["seq"] > after + 1):
-                    raise EventsGone("these events are no longer kept")
                 if not (fresh := [event for event in self.events_kept if event["seq"] > after]):
                     await self._wait()
                 for event in fresh:
@@ -155,6 +158,10 @@ class FakeSite:
                     yield event
         finally:
             self.watchers -= 1
+
+    def _check_kept(self, after: int) -> None:
+        if after < self.seq and (not self.events_kept or self.events_kept[0]["seq"] > after + 1):
+            raise EventsGone("these events are no longer kept")
 
     async def logs(self, caller: Caller, uid: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.logs_asked.append(options)

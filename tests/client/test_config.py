@@ -17,7 +17,9 @@ def test_both_places_are_read(tmp_path: Path) -> None:
     (tmp_path / "sites.d" / "local.yaml").write_text("url: unix:/run/g.sock\ntokenFile: /t\n")
     (tmp_path / "sites.d" / "own.yaml").write_text("name: own\nurl: unix:/other.sock\n")
     path = tmp_path / "config.yaml"
-    path.write_text(f"default: own\nsites:\n- {{name: own, url: 'https://h:1', fingerprint: 'SHA256:{PIN}', caFile: c}}\n")
+    path.write_text(
+        f"default: own\nsites:\n- {{name: own, url: 'https://h:1', fingerprint: 'SHA256:{PIN}', caFile: c}}\n"
+    )
     sites = config.load(path)
     assert sites.choose(None) == Site("own", "https://h:1", fingerprint=PIN, ca_file=tmp_path / "c")
     assert sites.choose("local") == Site("local", "unix:/run/g.sock", token_file=Path("/t"))

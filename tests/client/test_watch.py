@@ -92,7 +92,7 @@ async def test_a_thousand_waits_cost_one_stream(client: AsyncClient, gateway: Ga
     async with anyio.create_task_group() as tasks:
         for each in submitted:
             tasks.start_soon(wait, each.uid)
-        gateway.do(lambda site: [site.end(each.uid) for each in submitted])
+        gateway.do(lambda site: site.end_all())
     assert sorted(ended) == sorted(each.uid for each in submitted)
     assert gateway.state.watched <= 1
 
@@ -113,20 +113,19 @@ async def test_pods_come_as_they_end(client: AsyncClient, gateway: Gateway) -> N
 
 async def test_closing_the_client_ends_all_waits(gateway: Gateway) -> None:
     caught: list[Exception] = []
-    async with anyio.create_task_group() as tasks:
-        async with AsyncClient(gateway.site()) as client:
-            (one,) = await client.submit(pod())
-            waiting = anyio.Event()
+    async with anyio.create_task_group() as tasks, AsyncClient(gateway.site()) as client:
+        (one,) = await client.submit(pod())
+        waiting = anyio.Event()
 
-            async def wait() -> None:
-                waiting.set()
-                try:
-                    await client.wait(one)
-                except Unreachable as error:
-                    caught.append(error)
+        async def wait() -> None:
+            waiting.set()
+            try:
+                await client.wait(one)
+            except Unreachable as error:
+                caught.append(error)
 
-            tasks.start_soon(wait)
-            await waiting.wait()
-            while not gateway.state.watchers:
-                await client.pods()
+        tasks.start_soon(wait)
+        await waiting.wait()
+        while not gateway.state.watchers:
+            await client.pods()
     assert "the client was closed" in str(caught[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +47,7 @@ class FakeTools:
         self.scontrol()
 
     def tool(self, name: str, body: str) -> None:
-        note = """python3 -c 'import json,sys; print(json.dumps(sys.argv[1:]))' "${0##*/}" "$@" >>"$CALLS" """
+        note = """line=$(printf '%s\\037' "${0##*/}" "$@"); printf '%s\\n' "$line" >>"$CALLS" """
         path = self.root / name
         path.write_text(f"#!/bin/sh\nCALLS={self.root}/calls\n{note}\n{body}\n")
         path.chmod(0o755)
@@ -65,8 +64,8 @@ class FakeTools:
 
     def calls(self, name: str) -> list[list[str]]:
         """The arguments of every call of a tool."""
-        lines = (self.root / "calls").read_text().splitlines() if (self.root / "calls").exists() else []
-        return [call[1:] for call in map(json.loads, lines) if call[0] == name]
+        lines = (self.root / "calls").read_text().split("\n") if (self.root / "calls").exists() else []
+        return [call[1:-1] for call in (line.split("\x1f") for line in lines) if call[0] == name]
 
     def provider(self, **settings: object) -> SlurmProvider:
         read = SlurmSettings.read({"path": str(self.root), **settings})

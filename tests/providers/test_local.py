@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from farnode.errors import Transient
 from farnode.model.allocation import AllocationId, AllocationRequest, AllocationState, Cause, GpuRequest, Phase, Refused
 from farnode.providers.local import LocalProvider, launch
 from farnode.providers.local.proc import alive as lives
@@ -337,3 +338,12 @@ async def test_records_are_private_and_forgotten_in_time(here: Here) -> None:
     here.clock.now += 2
     assert (await here.state("a", here.gateway())).phase is Phase.ABSENT
     assert not path.exists()
+
+
+async def test_a_state_directory_that_cannot_be_written_is_told(here: Here) -> None:
+    (here.root / "local").rename(here.root / "elsewhere")
+    with pytest.raises(Transient, match="records cannot be kept"):
+        await here.provider.submit([here.request("a")])
+    (here.root / "elsewhere").rename(here.root / "local")
+    await here.provider.submit([request("a", directory=str(here.root / "a"))])
+    await here.begun("a")

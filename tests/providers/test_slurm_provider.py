@@ -161,7 +161,14 @@ async def test_accounting_alone_keeps_nothing_alive(tools: FakeTools) -> None:
     assert states[IDS[2]].phase is Phase.QUEUED
 
 
-@pytest.mark.parametrize("err", [DEAD, "slurm_load_jobs error: Socket timed out on send/recv operation\n"])
+@pytest.mark.parametrize(
+    "err",
+    [
+        DEAD,
+        "slurm_load_jobs error: Socket timed out on send/recv operation\n",
+        'squeue: error: Munge encode failed: Failed to access "/run/munge/munge.socket.2": No such file\n',
+    ],
+)
 async def test_a_controller_that_is_away_is_no_answer(tools: FakeTools, err: str) -> None:
     tools.says("squeue", err=err, code=1)
     with pytest.raises(Unreachable, match="squeue failed"):

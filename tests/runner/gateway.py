@@ -58,6 +58,7 @@ class FakeGateway:
         self.hellos: list[dict[str, Any]] = []
         self.acknowledging = True
         self.answering = True
+        self.ponging = True
         self.link: Link | None = None
         self.allocation = directory / NONCE
         self.allocation.mkdir(0o700)
@@ -137,7 +138,7 @@ class FakeGateway:
             self.events += message["events"]
             if self.acknowledging:
                 await link.send({"type": "ack", "seq": self.acked})
-        elif message["type"] == "ping":
+        elif message["type"] == "ping" and self.ponging:
             await link.send({"type": "pong", "time": message["time"]})
         async with self._news:
             self._news.notify_all()

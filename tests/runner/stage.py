@@ -166,7 +166,7 @@ async def stage(directory: Path, gpus: list[str] | None = None) -> AsyncIterator
         yield made
         made.roster.end(0, "", "the test is over")
         await made.roster.empty()
-        assert not [*Path(made.scratch.disk).iterdir(), *Path(made.scratch.memory).iterdir()]
+        assert not entries(made.scratch.disk) + entries(made.scratch.memory)
     finally:
         made.children.unwatch()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
@@ -176,6 +176,10 @@ async def stage(directory: Path, gpus: list[str] | None = None) -> AsyncIterator
 def shell(script: str, name: str = "main", **fields: Any) -> dict[str, Any]:
     """A container; the script's dollars are its own."""
     return {"name": name, "command": ["sh", "-c", script.replace("$", "$$")], **fields}
+
+
+def entries(path: str) -> list[Path]:
+    return list(Path(path).iterdir())
 
 
 def read(path: str) -> str:

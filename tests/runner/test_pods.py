@@ -340,6 +340,16 @@ def test_a_newer_attempt_waits_for_the_end_of_the_older(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_stop_overtakes_the_start(tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.start(containers=[shell("exit 0")])
+        stage.stop()
+        ended = await stage.ended()
+        assert (ended["phase"], ended["containers"], "started_at" in ended) == ("Failed", [], False)
+
+    play(tmp_path, scenario)
+
+
 def test_a_stop_of_what_is_not_there_is_answered(tmp_path: Path) -> None:
     async def scenario(stage: Stage) -> None:
         stage.stop()
@@ -385,6 +395,7 @@ def test_a_runner_that_ends_starts_nothing(tmp_path: Path) -> None:
         stage.start(containers=[shell("exit 0")])
         ended = await stage.ended()
         assert (ended["phase"], ended["reason"]) == ("Failed", "AllocationEnding")
+        assert "started_at" not in ended
         assert not (tmp_path / "pods").exists()
 
     play(tmp_path, scenario)

@@ -84,6 +84,7 @@ def test_phases_at_the_end() -> None:
     assert phase_ended([DONE, DONE]) == "Succeeded"
     assert phase_ended([DONE, FAILED]) == "Failed"
     assert phase_ended([DONE, WAITING]) == "Failed"
+    assert phase_ended([]) == "Failed"
 
 
 def test_back_off() -> None:

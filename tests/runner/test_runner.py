@@ -63,6 +63,7 @@ def alive(pid: int) -> bool:
 
 async def printed(gateway: FakeGateway, text: bytes) -> bytes:
     """What the container has printed, once that is in it."""
+    await up(gateway)
     stream = await gateway.open("logs", follow=True)
     found = b""
     async with asyncio.timeout(PATIENCE):
@@ -154,6 +155,24 @@ def test_a_silent_gateway_fences_the_runner(tmp_path: Path) -> None:
         assert not list(gateway.scratch.iterdir())
 
     play(tmp_path, scenario, {"heartbeat": 0.1, "fence_after": 0.5})
+
+
+def test_a_gateway_that_is_heard_but_may_not_hear_fences_the_runner(tmp_path: Path) -> None:
+    async def scenario(gateway: FakeGateway, process: Process) -> None:
+        gateway.ponging = False
+        await gateway.start(shell("sleep 1000"))
+
+        async def talk() -> None:
+            while True:
+                await gateway.send(type="ping", time=0)
+                await asyncio.sleep(0.1)
+
+        talking = asyncio.create_task(talk())
+        assert await exited(process) == 0
+        talking.cancel()
+        assert journal(gateway)[-1]["reason"] == "RunnerLost"
+
+    play(tmp_path, scenario, {"heartbeat": 0.2, "fence_after": 1.0})
 
 
 def test_a_dead_link_is_given_up_before_the_fence(tmp_path: Path) -> None:

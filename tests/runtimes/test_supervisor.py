@@ -73,7 +73,7 @@ def allocation(tmp_path: Path) -> Iterator[Path]:
         for name, data in contents.items():
             packed.writestr(name, data)
     yield directory
-    for pid in processes(directory):
+    for pid in (*processes(directory), *escaped(directory)):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -176,8 +176,7 @@ def test_when_the_supervisor_is_killed_the_runner_learns_it(
     supervisor.wait()
     until((allocation / "lifeline").exists, "the runner read the end of the lifeline")
     until(lambda: gone(allocation), "the runner ended its pods and itself")
-    for pid in escaped(allocation):  # nothing but cgroups could find it: it left no trace of whose it was
-        os.kill(pid, signal.SIGKILL)
+    assert escaped(allocation)  # only a cgroup could find it: it left no trace of whose it was
 
 
 def test_the_job_script_passes_signals_on_and_returns_the_status(
@@ -202,8 +201,6 @@ def test_the_job_script_waits_for_what_ends_by_itself_and_sweeps_the_rest(
     until((allocation / "lifeline").exists, "the runner had time to read the end of the lifeline")
     assert job.wait(20) == 128 + signal.SIGKILL
     assert gone(allocation)
-    for pid in escaped(allocation):
-        os.kill(pid, signal.SIGKILL)
 
 
 def test_the_job_script_sweeps_when_runner_and_supervisor_are_killed(
@@ -216,8 +213,6 @@ def test_the_job_script_sweeps_when_runner_and_supervisor_are_killed(
     os.kill(supervisor, signal.SIGKILL)
     assert job.wait(20) == 128 + signal.SIGKILL
     assert gone(allocation)
-    for pid in escaped(allocation):
-        os.kill(pid, signal.SIGKILL)
 
 
 def test_the_sweep_spares_a_marked_parent(allocation: Path) -> None:

@@ -66,9 +66,7 @@ class BoxSite(GatewaySite):
     def _launch(self) -> subprocess.Popen[Any]:
         argv = ["farnode", "gateway", "start", "-c", f"{_INSIDE}/gateway.yaml"]
         with self.log.open("a") as out:
-            return self.box.machine().popen(
-                ACCOUNT, argv, env=_ENVIRON, stdout=out.fileno(), stderr=subprocess.STDOUT
-            )
+            return self.box.machine().popen(ACCOUNT, argv, env=_ENVIRON, stdout=out.fileno(), stderr=subprocess.STDOUT)
 
     def _issue(self, owner: str) -> str:
         argv = ["farnode", "gateway", "token", "-c", f"{_INSIDE}/gateway.yaml", "--owner", owner]

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from farnode.gateway.token_file import TokenFile
+from farnode.gateway.tokens import Tokens
 from tests.sites.site import MARK, RUNNER, GatewaySite, SiteProcess
 
 CORES = 256
@@ -81,9 +83,7 @@ class EmbeddedSite(GatewaySite):
             )
 
     def _issue(self, owner: str) -> str:
-        argv = self.command("gateway", "token", "-c", str(self.config), "--owner", owner)
-        done = subprocess.run(argv, capture_output=True, text=True, env=self.environ, check=True, timeout=60)
-        return done.stdout
+        return Tokens(TokenFile(self.state)).issue(owner)
 
     def _scratch(self) -> Path:
         return self.directory
@@ -97,7 +97,7 @@ class EmbeddedSite(GatewaySite):
             with suppress(OSError):
                 cmdline, environ = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
                 # A container's mark names its allocation, whose directory is in our spool.
-                if cmdline and (RUNNER.encode() in cmdline and mine in cmdline or self._is_ours(environ)):
+                if cmdline and ((RUNNER.encode() in cmdline and mine in cmdline) or self._is_ours(environ)):
                     found.append(_process(int(entry.name), cmdline, environ))
         return found
 

@@ -136,16 +136,21 @@ class GatewaySite(ABC):
         """A new client, to be closed by who asked for it."""
         return Client(Site(self.name, self.url, self.token(owner)), patience=patience)
 
-    def call(self, method: str, path: str, body: Any = None, owner: str = "alice") -> Any:
-        """A request as any program may make it, without our client; its answer."""
+    def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+        """A request as any program may make it, without our client; its answer. `token`: alice's when None."""
+        token = token or self.token("alice").read_text().strip()
         with httpx.Client(transport=httpx.HTTPTransport(uds=self.url.removeprefix("unix:"))) as http:
-            token = self.token(owner).read_text().strip()
-            answer = http.request(method, f"http://gateway{path}", json=body, headers={"Authorization": f"Bearer {token}"})
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = http.request(method, f"http://gateway{path}", json=body, headers=headers)
         return answer.json()
 
     @abstractmethod
     def _scratch(self) -> Path:
         """A directory of this machine that only its user may open."""
+
+    def now(self) -> float:
+        """Seconds since the epoch by the clock of the site's nodes."""
+        return time.time()
 
     # ---- what pods are there ---------------------------------------------------------------------------------------
 

@@ -27,14 +27,15 @@ def doctor(path: Path) -> None:
     farnode doctor -c gateway.yaml
     """
     try:
-        from farnode.gateway.doctor import examine
+        from farnode.gateway.doctor import examining
     except ModuleNotFoundError as error:
         raise Invalid("doctor", f"{error.name} is not installed: pip install 'farnode[server]'") from None
-    findings = examine(path)
-    for finding in findings:
+    failed = False
+    for finding in examining(path):
         mark, colour = _MARKS[finding.state]
         click.echo(f"{click.style(f'{mark:4}', fg=colour)}  {finding.name}: {finding.words}")
         if finding.advice and finding.state != "ok":
             click.echo(f"      {finding.advice}")
-    if any(finding.state == "fail" for finding in findings):
+        failed |= finding.state == "fail"
+    if failed:
         raise click.exceptions.Exit(1)

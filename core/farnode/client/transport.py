@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import anyio
 import httpcore
 
 from farnode.client.backend import Backend
@@ -22,6 +23,8 @@ _ORIGIN = b"http://gateway"
 _ANSWER_TIMEOUT = 60.0
 _TRANSIENT = frozenset({408, 429, 502, 503, 504})
 _CONNECTIONS = 256  # each followed log and each watch holds one
+_IDLE = 60.0  # seconds a connection is kept for the next request: less than the gateway keeps it
+_AT_ONCE = 8  # requests: more would cost connections and gain nothing
 
 
 class Gone(FarnodeError):
@@ -35,8 +38,12 @@ class Transport:
         self.dial = dial
         self.authorization: Headers = [(b"Authorization", b"Bearer " + token.encode())] if token is not None else []
         self._headers = [(b"Host", b"gateway"), *self.authorization]
+        self._turn = anyio.Semaphore(_AT_ONCE)
         self._pool = httpcore.AsyncConnectionPool(
-            network_backend=Backend(dial), max_connections=_CONNECTIONS, max_keepalive_connections=8
+            network_backend=Backend(dial),
+            max_connections=_CONNECTIONS,
+            max_keepalive_connections=_AT_ONCE,
+            keepalive_expiry=_IDLE,
         )
 
     async def aclose(self) -> None:
@@ -48,14 +55,13 @@ class Transport:
         if body is not None:
             content = json.dumps(body, separators=(",", ":")).encode()
             headers = [*headers, (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content))]
+        extensions = {"timeout": _timeouts(_ANSWER_TIMEOUT)}
+        url = _ORIGIN + path.encode()
         with _foreign_errors():
-            response = await self._pool.request(
-                method,
-                _ORIGIN + path.encode(),
-                headers=headers,
-                content=content,
-                extensions={"timeout": _timeouts(_ANSWER_TIMEOUT)},
-            )
+            async with self._turn:
+                response = await self._pool.request(
+                    method, url, headers=headers, content=content, extensions=extensions
+                )
         if response.status >= 300:
             raise failure(response.status, response.headers, response.content)
         try:

@@ -65,7 +65,7 @@ class Walltime(_Part):
 
     default: Duration = Field(default=3600.0, gt=0)
     """One hour: short enough to fit into the gaps that backfill leaves."""
-    margin: Duration = Field(default=60.0, ge=0)
+    margin: Duration = Field(default=120.0, ge=0)
     """Asked for beyond a pod's own deadline: a runner needs time to start, and to end its pods with grace."""
 
 

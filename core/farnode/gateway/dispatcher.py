@@ -86,7 +86,7 @@ class Dispatcher:
                 case s.StartPod(nonce, uid):
                     starts.setdefault(nonce, []).append(uid)
                     continue
-                case s.StopPod(nonce) if nonce in starts:
+                case s.StopPod(nonce) | s.DrainRunner(nonce) if nonce in starts:
                     self._start(nonce, starts.pop(nonce))
             self._do(effect)
         for nonce, uids in starts.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -43,6 +43,8 @@ class Engine:
         self.settings: dict[str, str] = {}
         self.problem: str | None = None
         """Why nothing can be stored now, in words."""
+        self.node_seconds: defaultdict[str, float] = defaultdict(float)
+        """Of allocations that ended, by owner."""
         self._store = store
         self._order: OrderedDict[str, int] = OrderedDict()
         self._gone: deque[tuple[int, str, str]] = deque(maxlen=TOMBSTONES)
@@ -58,6 +60,8 @@ class Engine:
             self._order[pod.uid] = seq
         self._gone.extend(loaded.gone)
         self.settings = dict(loaded.settings)
+        for owner, _, seconds in self._store.usage():
+            self.node_seconds[owner] += seconds
         self.seq = max([*self._order.values(), *(seq for seq, _, _ in self._gone)], default=0)
         bundles = dict(_readable(loaded.bundles))
         pods = [pod for _, pod in loaded.pods if pod.uid in bundles]
@@ -152,6 +156,8 @@ class Engine:
             if pod is not None:
                 self._order[uid] = seq
         self._gone.extend(batch.gone)
+        for owner, _, seconds in batch.usage:
+            self.node_seconds[owner] += seconds
         news, self._news = self._news, asyncio.Event()
         news.set()
 

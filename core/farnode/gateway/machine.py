@@ -30,6 +30,8 @@ NOTES = 64
 """Lines of a pod's story that are kept, the newest."""
 ALLOCATION_ENDING = "AllocationEnding"
 """The reason a runner gives when it stopped a pod because its allocation was about to end."""
+CUT = (ALLOCATION_ENDING, "RunnerLost")
+"""Reasons of ends that are not the pod's own: what they mean is decided when the batch system says why."""
 LOST_REASONS = {
     Cause.WALLTIME: "WalltimeExceeded",
     Cause.PREEMPTED: "Preempted",
@@ -503,8 +505,8 @@ class Machine:
             self._save(replace(pod, stage=Stage.ENDED, ended=at))
 
     def _is_cut(self, pod: PodRecord, frame: EventFrame) -> bool:
-        """Whether the allocation's end ended the pod, and not the pod itself, its deadline or its deletion."""
-        return frame.get("reason") == ALLOCATION_ENDING and frame.get("phase") != "Succeeded" and pod.deleting is None
+        """Whether the end of its allocation or runner ended the pod, and not itself, its deadline or its deletion."""
+        return frame.get("reason") in CUT and frame.get("phase") != "Succeeded" and pod.deleting is None
 
     def _lose(self, pod: PodRecord, allocation: AllocationRecord, at: float) -> None:
         cause = allocation.cause or Cause.FAILED

@@ -59,6 +59,7 @@ class Running:
 def serve(config_path: Path) -> None:
     """Run until SIGTERM or SIGINT; pods go on without a gateway and are found again by the next."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(_serve(load(config_path)))
 
 
@@ -132,7 +133,7 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     address = f"{host}:{await runners.listen(config.runners.listen.host, config.runners.listen.port, context)}"
     dispatcher = Dispatcher(
         engine,
-        load_provider(config, spool),
+        load_provider(config, Site(config.site, spool.script, config.state)),
         runners,
         spool,
         ImageStore(config.images, spool.images),
@@ -187,12 +188,11 @@ async def _http(config: GatewayConfig, service: Gateway, context: ssl.SSLContext
         await server.stop()
 
 
-def load_provider(config: GatewayConfig, spool: Spool) -> AllocationProvider:
-    """The driver of `provider.kind`; Invalid names those that are installed."""
+def load_provider(config: GatewayConfig, site: Site) -> AllocationProvider:
+    """The driver of `provider.kind`, working for `site`; Invalid names those that are installed."""
     installed = entry_points(group="farnode.providers")
     for entry in installed:
         if entry.name == config.provider.kind:
-            site = Site(config.site, spool.script, config.state)
             provider: AllocationProvider = entry.load().create(config.provider.settings, site)
             return provider
     names = ", ".join(sorted(entry.name for entry in installed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from farnode.gateway import stimuli as s
@@ -103,11 +104,12 @@ class Planner:
         offers = [offer for offer in self.offers if not offer.standing]
         if not offers:
             return
+        choose = cache(lambda needs: place(needs, offers))
         counts = {offer.name: sum(record.offer == offer.name for record in live) for offer in offers}
         for pod in waiting:
             if pod.uid not in machine.queued:
                 continue
-            placement = place(machine.demands[pod.uid], offers)
+            placement = choose(machine.demands[pod.uid])
             if isinstance(placement, Unfit):
                 yield s.Unplaceable(at, pod.uid, placement.words)
                 continue

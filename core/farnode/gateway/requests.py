@@ -27,7 +27,8 @@ def dedicated(
     terms: Terms, nonce: str, directory: Path, owner: str, demand: Demand, grace: float, placement: Placement
 ) -> AllocationRequest:
     """An allocation the size of one pod. Its walltime is what the pod needs, its grace and the margin, but never more
-    than the partition allows."""
+    than the partition allows. The warning leaves the pod its grace and a quarter of the margin; the rest is for the
+    runner's start and for batch systems that warn up to a minute early."""
     offer = placement.offer
     walltime = math.ceil((demand.walltime or terms.default_walltime) + grace + terms.margin)
     cores = math.ceil(demand.millicores / 1000)
@@ -42,7 +43,7 @@ def dedicated(
         account=placement.account,
         qos=placement.qos,
         comment=f"farnode site={terms.site} owner={owner}",
-        warning=math.ceil(min(grace, 300) + terms.margin / 2),
+        warning=math.ceil(min(grace, 300) + terms.margin / 4),
         environment=_environment(terms, directory, cores, demand.memory),
     )
 

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT = 20.0
 """Seconds a new connection has for its TLS handshake and first message."""
+MISSED = 3
+"""Heartbeats after which a silent connection is lost. Nothing ends by that; who asks for logs is told, not kept waiting.
+"""
 UNSENT = 64 * 1024 * 1024
 """Bytes waiting for one runner before its link is given up; it dials again and is told all it misses."""
 
@@ -141,6 +144,11 @@ class Runners:
         self._clock = clock
         self._server: asyncio.Server | None = None
 
+    @property
+    def silence(self) -> float:
+        """Seconds after which a connection on which nothing came is lost."""
+        return MISSED * self._intervals.heartbeat
+
     async def listen(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Returns the port; 0 asks the system for one."""
         self._server = await asyncio.start_server(
@@ -233,7 +241,8 @@ class _Visit:
         self._runners = runners
         self._link = link
         self._runner: Runner | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard = 0.0
 
     async def run(self) -> None:
         deadline = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, self._expire)
@@ -241,8 +250,8 @@ class _Visit:
             await self._link.run(self._on_message)
         finally:
             deadline.cancel()
-            if self._pump is not None:
-                self._pump.cancel()
+            for task in self._tasks:
+                task.cancel()
             if self._runner is not None:
                 self._runners.leave(self._runner)
 
@@ -250,12 +259,22 @@ class _Visit:
         if self._runner is None:
             self._link.close()
 
+    async def _watch(self, runner: Runner) -> None:
+        loop, allowed = asyncio.get_running_loop(), self._runners.silence
+        while (left := self._heard + allowed - loop.time()) > 0:
+            await asyncio.sleep(left)
+        log.warning("runner of allocation %s: nothing heard for %g s", runner.nonce, allowed)
+        self._runners.leave(runner)
+        self._link.close()
+
     async def _on_message(self, message: dict[str, Any]) -> None:
+        self._heard = asyncio.get_running_loop().time()
         if self._runner is None:
             if message["type"] != "hello":
                 raise ProtocolError("a connection begins with hello")
             self._runner = await self._runners.greet(self._link, message)
-            self._pump = asyncio.create_task(self._runner.pump())
+            work = (self._runner.pump(), self._watch(self._runner))
+            self._tasks = [asyncio.create_task(each) for each in work]
         else:
             await self._runners.hear(self._runner, message)
 

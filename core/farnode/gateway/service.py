@@ -27,7 +27,7 @@ from farnode.model.bundle import Bundle, parse_bundle
 from farnode.model.gpu import demand
 from farnode.scheduler.placement import Unfit, place
 from farnode.wire import crilog
-from farnode.wire.link import Data, Stream
+from farnode.wire.link import LOST, Data, Stream
 from farnode.wire.messages import ExecOptions, LogOptions
 
 HEARTBEAT = 15.0
@@ -218,7 +218,7 @@ class Gateway:
                 if isinstance(item, Data):
                     yield item.data
             if error := stream.result.get("error"):
-                raise Invalid("", error)
+                raise Transient(error, retry_after=1) if error == LOST else Invalid("", error)
         finally:
             await _quietly(stream)
 
@@ -275,7 +275,7 @@ class Gateway:
         return pods
 
     def metrics(self) -> str:
-        return render(self._machine, len(self._runners.connected), self.ready() is None)
+        return render(self._machine, len(self._runners.connected), self.ready() is None, self._engine.node_seconds)
 
     def ready(self) -> str | None:
         return self._engine.problem or self._dispatcher.problem

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from farnode.model.allocation import AllocationId, AllocationRequest, AllocationState, Refused
 from farnode.model.offer import Offer
@@ -58,3 +58,10 @@ class AllocationProvider(Protocol):
 
 class SupportsEstimate(Protocol):
     async def estimate(self, wanted: Sequence[AllocationRequest]) -> Sequence[StartEstimate]: ...
+
+
+@runtime_checkable
+class SupportsVersion(Protocol):
+    async def version(self) -> str:
+        """What the batch system calls itself, for people; Transient when it does not answer."""
+        ...

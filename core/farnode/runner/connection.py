@@ -13,6 +13,7 @@ import logging
 import random
 import ssl
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -85,7 +86,8 @@ class Connection:
         self._session = ""
         self._heartbeat = HEARTBEAT
         self._fence_after = FENCE_AFTER
-        self._heard = time.monotonic()
+        self._heard = self._confirmed = time.monotonic()
+        self._unanswered: deque[float] = deque()
         self._welcomed = asyncio.Event()
 
     @property
@@ -109,9 +111,12 @@ class Connection:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def silence(self) -> float:
-        """Return when the gateway has not been heard for as long as it allows: that many seconds."""
+        """Return when the gateway may not have heard us for as long as it waits: that many seconds.
+
+        What counts is when we *sent* what it answered. That it is heard here proves nothing: a path may work one way.
+        """
         while True:
-            left = self._heard + self._fence_after - time.monotonic()
+            left = self._confirmed + self._fence_after - time.monotonic()
             if left <= 0:
                 return self._fence_after
             await asyncio.sleep(min(left, LOOK_AGAIN))
@@ -130,6 +135,7 @@ class Connection:
             for task in (link.run(lambda message: self._receive(link, message)), self._beat(link), self._report(link))
         ]
         try:
+            self._unanswered = deque([time.monotonic()])
             await link.send(hello)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -145,6 +151,8 @@ class Connection:
     async def _receive(self, link: Link, message: dict[str, Any]) -> None:
         self._heard = time.monotonic()
         kind = message["type"]
+        if kind in ("welcome", "pong") and self._unanswered:
+            self._confirmed = self._unanswered.popleft()
         if kind == "welcome":
             self._welcome(message)
         elif kind == "refused":
@@ -170,6 +178,7 @@ class Connection:
         await asyncio.wait_for(self._welcomed.wait(), MISSED * self._heartbeat)
         while self.alive:
             await asyncio.sleep(self._heartbeat)
+            self._unanswered.append(time.monotonic())
             await link.send({"type": "ping", "time": time.time()})
         logger.warning("connection: nothing heard for %g s", MISSED * self._heartbeat)
 

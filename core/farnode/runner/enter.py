@@ -88,11 +88,11 @@ def joined(order: dict[str, Any], _failure: Failure) -> NoReturn:
 
 
 def image(order: dict[str, Any], failure: Failure) -> int:
-    from .runtimes import container  # only here: it costs what no other order should pay
+    from .runtimes import container, keeper  # only here: they cost what no other order should pay
 
     try:
         return container.run(order, failure)
-    except container.ApptainerFailed as error:
+    except keeper.ApptainerFailed as error:
         failure.write("ContainerCannotRun", str(error))
         return SETUP_FAILED
 

@@ -11,14 +11,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Callable, NamedTuple
 
 from .children import Children
 
 PATIENCE = 0.2
 """Seconds until it is looked again; usually the death of what was killed is what is waited for."""
-KERNEL_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 class Mark(NamedTuple):
@@ -38,7 +37,7 @@ def children_of(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_bytes().split())
+            found += map(int, _read(f"/proc/{pid}/task/{task}/children").split())
     return found
 
 
@@ -47,7 +46,7 @@ def scanned_children_of(pid: int) -> list[int]:
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if int(Path(f"/proc/{name}/stat").read_bytes().rpartition(b") ")[2].split()[1]) == pid:
+            if int(_read(f"/proc/{name}/stat").rpartition(b") ")[2].split()[1]) == pid:
                 found.append(int(name))
     return found
 
@@ -70,7 +69,7 @@ def kill_trees(pids: Iterable[int]) -> None:
 def session_of(pid: int) -> int:
     """0 when the process is gone or a zombie."""
     try:
-        state, _parent, _group, session = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[:4]
+        state, _parent, _group, session = _read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()[:4]
     except (OSError, ValueError):
         return 0
     return 0 if state in b"ZX" else int(session)
@@ -78,7 +77,7 @@ def session_of(pid: int) -> int:
 
 def mark_of(pid: int) -> Mark | None:
     try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        variables = _read(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return None
     found = {"FARNODE_ATTEMPT": "", "FARNODE_CONTAINER": ""}
@@ -87,6 +86,11 @@ def mark_of(pid: int) -> Mark | None:
         if name in found:
             found[name] = value
     return Mark(found["FARNODE_ATTEMPT"], found["FARNODE_CONTAINER"]) if found["FARNODE_ATTEMPT"] else None
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 class Leftovers:

@@ -30,4 +30,5 @@ def phase_alive(inits: Sequence[State], containers: Sequence[tuple[State, State 
 
 
 def phase_ended(containers: Sequence[State]) -> str:
-    return "Succeeded" if all(succeeded(state) for state in containers) else "Failed"
+    """None: it was ended before it had any."""
+    return "Succeeded" if containers and all(succeeded(state) for state in containers) else "Failed"

@@ -59,7 +59,7 @@ class Pod:
         """Returns when its containers will not run again and none of them lives; `end` is the caller's to say."""
         deadline = self._arm_deadline()
         try:
-            if self._verdict is None:
+            if self._verdict is None and not self._stopping:
                 self._prepare()
                 await self._run_containers()
         except (OSError, ValueError) as error:

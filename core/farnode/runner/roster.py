@@ -24,20 +24,22 @@ class Roster:
         self._host = host
         self._devices = devices
         self._record = record
-        self._pods: dict[Key, Pod] = {}
+        self._pods: dict[str, dict[int, Pod]] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._removals: set[asyncio.Task[None]] = set()
         self._dirty: dict[Pod, None] = {}
+        self._starting = asyncio.Lock()
 
     @property
     def idle(self) -> bool:
         return not self._tasks
 
     def held(self) -> list[Held]:
-        return [{"uid": uid, "attempt": attempt, "ended": pod.ended} for (uid, attempt), pod in self._pods.items()]
+        pods = [pod for attempts in self._pods.values() for pod in attempts.values()]
+        return [{"uid": pod.order["uid"], "attempt": pod.order["attempt"], "ended": pod.ended} for pod in pods]
 
     def get(self, uid: str, attempt: int) -> Pod | None:
-        return self._pods.get((uid, attempt))
+        return self._pods.get(uid, {}).get(attempt)
 
     def start(self, order: PodOrder) -> None:
         """A known attempt is announced again; a newer one waits for the end of the older, which is killed."""
@@ -46,9 +48,10 @@ class Roster:
             self._announce(known)
             return
         pod = Pod(order, self._host, [], self._announce)
-        self._pods[pod.key] = pod
-        older = [key for key in self._tasks if key[0] == order["uid"] and key[1] < order["attempt"]]
-        if any(uid == order["uid"] and attempt > order["attempt"] for uid, attempt in self._pods):
+        attempts = self._pods.setdefault(order["uid"], {})
+        attempts[order["attempt"]] = pod
+        older = [other for attempt, other in attempts.items() if attempt < order["attempt"]]
+        if max(attempts) > order["attempt"]:
             pod.fail("Superseded", "this runner holds a newer attempt of the pod")
         elif self.draining:
             pod.fail("AllocationEnding", self.draining)
@@ -64,14 +67,17 @@ class Roster:
                 self._announce(pod)
 
     def forget(self, uid: str, attempt: int) -> None:
+        attempts = self._pods.get(uid, {})
         if (uid, attempt) not in self._tasks:
-            self._pods.pop((uid, attempt), None)
+            attempts.pop(attempt, None)
+        if not attempts:
+            self._pods.pop(uid, None)
 
     def end(self, longest_grace: float, reason: str, message: str) -> None:
         """End every attempt within its own grace, or `longest_grace` seconds where that is less; start no more."""
         self.draining = message
-        for key in self._tasks:
-            self._pods[key].stop_within(longest_grace, reason, message)
+        for uid, attempt in self._tasks:
+            self._pods[uid][attempt].stop_within(longest_grace, reason, message)
 
     async def empty(self) -> None:
         """Return when no attempt is alive and nothing of them is left on the node."""
@@ -80,10 +86,11 @@ class Roster:
         if self._removals:
             await asyncio.wait(set(self._removals))
 
-    async def _run(self, pod: Pod, older: Sequence[Key]) -> None:
+    async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:
         try:
-            for key in older:
-                await self._supersede(key)
+            for other in older:
+                await self._supersede(other)
+            await self._turn()
             self._admit(pod)
             await pod.run()
             await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
@@ -94,10 +101,15 @@ class Roster:
             pod.end()
             self._remove(pod)
 
-    async def _supersede(self, key: Key) -> None:
-        task = self._tasks.get(key)
+    async def _turn(self) -> None:
+        """One start in a turn of the loop: a large batch keeps neither signals nor heartbeats waiting."""
+        async with self._starting:
+            await asyncio.sleep(0)
+
+    async def _supersede(self, pod: Pod) -> None:
+        task = self._tasks.get(pod.key)
         if task is not None:
-            self._pods[key].stop(0, "Superseded", "a newer attempt of the pod was started")
+            pod.stop(0, "Superseded", "a newer attempt of the pod was started")
             await asyncio.wait({task})
 
     def _admit(self, pod: Pod) -> None:

@@ -16,6 +16,8 @@ from .frames import CREDIT, Channel, Decoder, Frame, Kind, ProtocolError, decode
 WINDOW = 256 * 1024
 """Bytes of a stream under way at once, each direction."""
 CHUNK = 64 * 1024
+LOST = "the connection was lost"
+"""The error in the result of a stream that ended with its connection; nobody knows what became of its other side."""
 
 
 class StreamClosed(Exception):
@@ -152,7 +154,7 @@ class Link:
     def close(self) -> None:
         self._writer.close()
         for stream in list(self.streams.values()):
-            stream._end({"error": "the connection was lost"})
+            stream._end({"error": LOST})
 
     def _dispatch(self, frame: Frame) -> None:
         stream = self.streams.get(frame.stream)

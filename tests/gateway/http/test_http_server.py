@@ -90,11 +90,15 @@ async def test_a_log_does_not_run_ahead_of_its_reader(remote: httpx.AsyncClient,
 async def test_nor_does_one_over_https(app: FastAPI, service: Memory, tmp_path: Path) -> None:
     certificate = ensure_certificate(tmp_path, ["127.0.0.1"])
     server = await serve(app, HostPort("127.0.0.1", 0), server_context(certificate))
+    small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)]  # what the client's kernel takes is not the server's
     trust = ssl.create_default_context(cadata=certificate.pem)
+    transport = httpx.AsyncHTTPTransport(verify=trust, socket_options=small)
     headers = {"authorization": "Bearer alice"}
-    async with httpx.AsyncClient(base_url=server.address, verify=trust, headers=headers, timeout=20) as http:
-        await read_slowly(http, service)
-    await server.stop()
+    try:
+        async with httpx.AsyncClient(base_url=server.address, transport=transport, headers=headers, timeout=20) as http:
+            await read_slowly(http, service)
+    finally:
+        await server.stop()
 
 
 async def test_events_arrive_at_once(remote: httpx.AsyncClient, service: Memory) -> None:

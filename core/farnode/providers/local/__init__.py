@@ -5,6 +5,7 @@ record      what is known of one allocation, on disk before anything of it runs
 launch      the process of an allocation: held back until its record is on disk, exit code kept in a file
 proc        who lives, by /proc
 ledger      all allocations: starts, warns, ends and buries them (blocking; no event loop)
+telling     what is told of an allocation, in words
 provider    the port, in front of it
 """
 

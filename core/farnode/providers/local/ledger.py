@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from farnode.model.allocation import AllocationState, Cause, Phase
-from farnode.providers.local import launch, proc
-from farnode.providers.local.record import Record, Shelf
+from farnode.model.allocation import AllocationState, Cause
+from farnode.providers.local import launch, proc, telling
+from farnode.providers.local.record import KEEP, Record, Shelf
 from farnode.providers.local.settings import LocalSettings
 
 
@@ -28,11 +28,13 @@ class Ledger:
         self._shelf = Shelf(state / "local")
         self._lock = Lock()
         self._boot = proc.boot_id()
-        self._records = {record.nonce: record for record in self._shelf.load(clock())}
+        self._records = {record.nonce: record for record in self._shelf.load()}
+        self._forget_old()
 
     def add(self, records: Iterable[Record]) -> None:
         """Take in allocations; one that is known already stays as it is."""
         with self._lock:
+            self._forget_old()
             for record in records:
                 if record.nonce not in self._records:
                     self._shelf.save(record)
@@ -50,7 +52,8 @@ class Ledger:
     def states(self, nonces: Iterable[str]) -> dict[str, AllocationState]:
         with self._lock:
             self._advance()
-            return {nonce: self._state(self._records.get(nonce)) for nonce in nonces}
+            now = self._clock()
+            return {nonce: telling.state(self._records.get(nonce), now) for nonce in nonces}
 
     def advance(self) -> None:
         """Do what is due by now."""
@@ -62,6 +65,13 @@ class Ledger:
         with self._lock:
             times = [time for record in self._records.values() for time in self._times(record)]
         return max(0.0, min(times) - self._clock()) if times else None
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        for record in list(self._records.values()):
+            if record.ended is not None and now - record.ended_at > KEEP:
+                del self._records[record.nonce]
+                self._shelf.forget(record.nonce)
 
     def _times(self, record: Record) -> list[float]:
         if record.ended is not None:
@@ -123,7 +133,8 @@ class Ledger:
             record.pid, record.start, record.boot = held.pid, proc.start_time(held.pid), self._boot
             record.began = self._clock()
             self._shelf.save(record)
-            held.release()
+            with suppress(BrokenPipeError):  # killed already; its end is found like any other
+                held.release()
         finally:
             os.close(held.gate)
 
@@ -147,7 +158,8 @@ class Ledger:
             self._records.pop(record.nonce)
             self._shelf.forget(record.nonce)
             return
-        record.end(*_verdict(record, code, self._clock()))
+        cause, words = telling.verdict(record, code)
+        record.end(cause, self._clock(), words)
         self._shelf.save(record)
 
     def _stop(self, record: Record, cause: Cause, words: str) -> None:
@@ -170,31 +182,3 @@ class Ledger:
         assert record.pid is not None
         with suppress(ProcessLookupError):
             os.kill(record.pid, number)
-
-    def _state(self, record: Record | None) -> AllocationState:
-        if record is None:
-            return AllocationState(Phase.ABSENT)
-        job = record.nonce
-        if record.ended is not None:
-            cause = Cause(record.ended)
-            return AllocationState(Phase.ENDED, job, cause, cause.value, record.words)
-        if record.running:
-            return AllocationState(Phase.RUNNING, job, words="it is running", nodes=(os.uname().nodename,))
-        if record.due > self._clock():
-            words = "it waits in the site's pretended queue"
-            return AllocationState(Phase.QUEUED, job, None, "QueueDelay", words, expected_start=record.due)
-        words = "it waits for other allocations to leave enough cores, memory and GPUs"
-        return AllocationState(Phase.QUEUED, job, None, "Resources", words)
-
-
-def _verdict(record: Record, code: int | str | None, now: float) -> tuple[Cause, float, str]:
-    if record.stopping == Cause.WALLTIME.value:
-        return Cause.WALLTIME, now, f"it reached its time limit of {record.walltime} s"
-    if record.stopping is not None:
-        return Cause(record.stopping), now, "it was cancelled"
-    if code == 0:
-        return Cause.COMPLETED, now, "the job script ended by itself"
-    if isinstance(code, int):
-        end = f"was ended by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-        return Cause.FAILED, now, f"the job script {end}; see job.out"
-    return Cause.FAILED, now, "its processes were killed by somebody, or the machine was restarted"

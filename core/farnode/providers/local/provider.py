@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pwd
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from farnode.errors import Transient
 from farnode.model.allocation import AllocationId, AllocationRequest, AllocationState, Refused
 from farnode.model.offer import Offer
 from farnode.providers.local.ledger import Ledger
@@ -17,6 +19,8 @@ from farnode.providers.local.record import Record
 from farnode.providers.local.settings import LocalSettings
 from farnode.providers.port import Site
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL, as Slurm's KillWait is by default."""
 NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -42,17 +46,14 @@ class LocalProvider:
         refused = [self._refusal(request) for request in wanted]
         pairs = list(zip(wanted, refused, strict=True))
         taken = [self._record(request) for request, refusal in pairs if refusal is None]
-        await asyncio.to_thread(self._ledger.add, taken)
-        self._arm()
+        await self._keep(lambda: self._ledger.add(taken))
         return [refusal or AllocationId(request.nonce, request.nonce) for request, refusal in pairs]
 
     async def cancel(self, ids: Collection[AllocationId]) -> None:
-        await asyncio.to_thread(self._ledger.cancel, [each.nonce for each in ids])
-        self._arm()
+        await self._keep(lambda: self._ledger.cancel([each.nonce for each in ids]))
 
     async def states(self, ids: Collection[AllocationId]) -> Mapping[AllocationId, AllocationState]:
-        found = await asyncio.to_thread(self._ledger.states, [each.nonce for each in ids])
-        self._arm()
+        found = await self._keep(lambda: self._ledger.states([each.nonce for each in ids]))
         return {each: found[each.nonce] for each in ids}
 
     async def inventory(self) -> Sequence[Offer]:
@@ -86,21 +87,27 @@ class LocalProvider:
             warning=request.warning,
         )
 
-    def _arm(self) -> None:
-        """Wake up when the next thing is due, even if nobody asks by then."""
+    async def _keep(self, work: Callable[[], T]) -> T:
+        """Let the ledger work, then wake up when the next thing is due, even if nobody asks by then."""
+        try:
+            done = await asyncio.to_thread(work)
+            delay = await asyncio.to_thread(self._ledger.next_due)
+        except OSError as error:
+            raise Transient(f"the allocations' records cannot be kept: {error}") from error
         if self._timer is not None:
             self._timer.cancel()
-        delay = self._ledger.next_due()
         self._timer = None if delay is None else asyncio.get_running_loop().call_later(delay + 0.01, self._wake)
+        return done
 
     def _wake(self) -> None:
-        task = asyncio.create_task(self._advance())
+        task = asyncio.create_task(self._keep(self._ledger.advance))
         self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        task.add_done_callback(self._woken)
 
-    async def _advance(self) -> None:
-        await asyncio.to_thread(self._ledger.advance)
-        self._arm()
+    def _woken(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("what was due is done at the next call: %s", error)
 
 
 def base_environment() -> dict[str, str]:

@@ -58,16 +58,12 @@ class Shelf:
         self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def load(self, now: float) -> Iterator[Record]:
-        """All that are still of interest; keys of a newer version are left out."""
+    def load(self) -> Iterator[Record]:
+        """All of them; keys of a newer version are left out."""
         known = {entry.name for entry in fields(Record)}
         for path in sorted(self._directory.glob("*.json")):
             values = json.loads(path.read_text())
-            record = Record(**{name: value for name, value in values.items() if name in known})
-            if record.ended is not None and now - record.ended_at > KEEP:
-                path.unlink()
-            else:
-                yield record
+            yield Record(**{name: value for name, value in values.items() if name in known})
 
     def save(self, record: Record) -> None:
         """Durable when this returns: a crash leaves the old file or the new one."""

@@ -13,6 +13,8 @@ cluster     partitions and nodes
 gres        GPUs of a node
 accounting  accounts, QOS and their limits
 inventory   all of that -> offers
+survey      asks for it, and keeps it to check requests against
+estimate    when a job would start, by `sbatch --test-only`
 provider    the port, in front of it
 """
 

@@ -22,6 +22,10 @@ UNREACHABLE = (
     "Connection refused",
     "No route to host",
     "slurm_persist_conn_open",
+    "in standby mode",
+    "Could not establish a configuration source",
+    "Munge encode failed",
+    "Protocol authentication error",
 )
 UNCLEAR = ("Socket timed out", "Zero Bytes were transmitted", "Unexpected message received", "Transport endpoint")
 
@@ -84,8 +88,9 @@ class Slurm:
 
 def base_environment() -> dict[str, str]:
     """Nothing of the gateway's own environment but where Slurm is: SBATCH_… and SLURM_… would change every request."""
-    kept = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
+    conf = os.environ.get("SLURM_CONF")
+    own = {"SLURM_CONF": conf} if conf else {}
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **own}
 
 
 async def run(argv: Sequence[str], env: Mapping[str, str], timeout: float) -> Output:  # noqa: ASYNC109 - a bound of each

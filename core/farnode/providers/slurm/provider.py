@@ -146,6 +146,9 @@ class SlurmProvider:
     async def inventory(self) -> Sequence[Offer]:
         return await self._survey.offers()
 
+    async def version(self) -> str:
+        return (await self._slurm.ask(["sbatch", "--version"])).strip()
+
     async def _sbatch(self, urgency: Urgency, request: AllocationRequest, *more: str) -> Output:
         """With the job's environment as its own. Of an estimate the times are in UTC."""
         base = {"HOME": self._user.home, "USER": self._user.name, "LOGNAME": self._user.name}

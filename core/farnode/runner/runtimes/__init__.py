@@ -3,7 +3,7 @@
     process      no image: the program runs on the node itself, with volumes in a mount namespace of its own
     apptainer    an image, kept mounted by apptainer, whose namespaces the program joins
     launch       the hand-over to `farnode.runner.enter`, the short-lived process that sets a container up
-    container    apptainer's container: started, found, joined
+    container    a program in apptainer's container, and `keeper`, the apptainer that keeps it open
     root         a root directory with volumes at any path
     program      the last step: becoming the program
     namespaces   the system calls

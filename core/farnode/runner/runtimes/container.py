@@ -18,6 +18,7 @@ import signal
 
 from . import holder, namespaces, program, tree
 from .failure import SETUP_FAILED, Failure
+from .keeper import Apptainer
 from .root import Root
 
 TYPE_CHECKING = False
@@ -30,74 +31,9 @@ JOINED = ("user", "ipc", "uts", "pid")
 PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 LIBRARIES = "/.singularity.d/libs"
 """Where apptainer shows the node's GPU libraries."""
-DROPPED = ("APPTAINER_", "SINGULARITY_")
-OWN = ("PS1", "PROMPT_COMMAND", "PWD", "OLDPWD", "SHLVL", "HOME", "_")
-"""Prefixes and names of what apptainer adds to an image's environment."""
-PATIENCE = 10
-"""Seconds apptainer may take to unmount the image when the container is done."""
-WORDS = 2000
-
-
-class ApptainerFailed(ValueError):
-    """Words of apptainer's own."""
-
-
-class Apptainer:
-    """The process that keeps a container open, and the holder in it."""
-
-    def __init__(self, argv: list[str], env: dict[str, str], log: str) -> None:
-        self._log = log
-        self._input, self._lifeline = os.pipe()
-        self._ready, self._output = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._execute(argv, env)
-        os.close(self._input)
-        os.close(self._output)
-        self.holder = self._await()
-
-    def _execute(self, argv: list[str], env: dict[str, str]) -> None:
-        """In a session of its own: what is sent to the container's process group must not hit what holds it open."""
-        try:
-            os.setsid()
-            error = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            for number, descriptor in enumerate((self._input, self._output, error)):
-                os.dup2(descriptor, number)
-            program.become(argv, env, "/")
-        except (OSError, ValueError) as failed:
-            os.write(2, f"FATAL:   {failed}".encode(errors="replace"))
-        finally:
-            os._exit(255)
-
-    def _await(self) -> int:
-        stands = os.read(self._ready, 1)
-        os.close(self._ready)
-        if stands:
-            for pid in tree.descendants(self.pid):
-                with contextlib.suppress(OSError):
-                    if tree.stat_of(pid)[0] == holder.NAME:
-                        return pid
-        self.end()
-        raise ApptainerFailed(self.words())
-
-    def words(self) -> str:
-        """What apptainer said was fatal, or else its last words."""
-        with open(self._log, encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
-        fatal = [line.partition(":")[2].strip() for line in lines if line.startswith(("FATAL:", "ERROR:"))]
-        return "; ".join(fatal or lines[-3:])[-WORDS:] or "apptainer ended without a word"
-
-    def end(self) -> None:
-        """Let the container go, and wait until it is gone."""
-        os.close(self._lifeline)
-        for _ in range(PATIENCE * 100):
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                return
-            signal.sigtimedwait({signal.SIGCHLD}, 0.01)
-        for pid in (*tree.descendants(self.pid), self.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+PREFIXES = ("APPTAINER_", "SINGULARITY_")
+NAMES = ("PS1", "PROMPT_COMMAND", "PWD", "OLDPWD", "SHLVL", "HOME", "_")
+"""Of what apptainer adds to an image's environment."""
 
 
 def run(order: dict[str, Any], failure: Failure) -> int:
@@ -127,10 +63,13 @@ def run(order: dict[str, Any], failure: Failure) -> int:
 def one_more(order: dict[str, Any], failure: Failure) -> int:
     """One more program in a container that runs; ValueError when it does not."""
     wait_for_signals()
-    with contextlib.suppress(OSError):
-        if tree.stat_of(order["pid"])[3] == order["start_time"]:
-            return inside(order["pid"], order, [], failure)
-    raise ValueError("the container has ended")
+    try:
+        lives = tree.stat_of(order["pid"])[3] == order["start_time"]
+    except OSError:
+        lives = False
+    if not lives:
+        raise ValueError("the container has ended")
+    return inside(order["pid"], order, [], failure)
 
 
 def wait_for_signals() -> None:
@@ -195,7 +134,7 @@ def image_environment(pid: int, gpus: bool) -> dict[str, str]:
     """What the image says, as apptainer gave it to the holder."""
     with open(f"/proc/{pid}/environ", "rb") as file:
         pairs = [os.fsdecode(pair).partition("=") for pair in file.read().split(b"\0") if pair]
-    env = {name: value for name, _, value in pairs if not name.startswith(DROPPED) and name not in OWN}
+    env = {name: value for name, _, value in pairs if not name.startswith(PREFIXES) and name not in NAMES}
     if env.get("LANG") == "C":
         del env["LANG"]
     if not gpus and env.get("LD_LIBRARY_PATH") == LIBRARIES:

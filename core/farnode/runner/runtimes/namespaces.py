@@ -8,16 +8,21 @@ import fcntl
 import os
 import termios
 
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
-CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_MOVE, MS_REC = 1024, 2048, 4096, 8192, 16384
 MS_SLAVE, MS_RELATIME = 1 << 19, 1 << 21
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203}
-LOCKED = ((os.ST_NOSUID, MS_NOSUID), (os.ST_NODEV, MS_NODEV), (os.ST_NOEXEC, MS_NOEXEC), (os.ST_NOATIME, MS_NOATIME))
-LOCKED_MORE = ((os.ST_NODIRATIME, MS_NODIRATIME), (os.ST_RELATIME, MS_RELATIME))
+LOCKED = {
+    os.ST_NOSUID: MS_NOSUID,
+    os.ST_NODEV: MS_NODEV,
+    os.ST_NOEXEC: MS_NOEXEC,
+    os.ST_NOATIME: MS_NOATIME,
+    os.ST_NODIRATIME: MS_NODIRATIME,
+    os.ST_RELATIME: MS_RELATIME,
+}
 """Flags of a mount that came from outside may not be taken off in a user namespace, so a remount repeats them."""
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -54,7 +59,7 @@ def bind(source: str, target: str, read_only: bool = False) -> None:
     mount(source, target, MS_BIND | MS_REC)
     if read_only:
         has = os.statvfs(target).f_flag
-        kept = sum(flag for shown, flag in LOCKED + LOCKED_MORE if has & shown)
+        kept = sum(flag for shown, flag in LOCKED.items() if has & shown)
         mount("none", target, MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
 
 

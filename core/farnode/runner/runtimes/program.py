@@ -14,8 +14,8 @@ def find(name: str, env: dict[str, str], cwd: str) -> str:
         raise ValueError('exec: "": no command')
     if "/" in name:
         return runnable(os.path.join(cwd, name), name)
-    for directory in env.get("PATH", DEFAULT_PATH).split(":"):
-        path = os.path.join(cwd, directory, name)
+    for part in env.get("PATH", DEFAULT_PATH).split(":"):
+        path = os.path.join(cwd, part, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     raise ValueError(f'exec: "{name}": executable file not found in $PATH')

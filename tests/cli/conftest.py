@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from farnode.cli import main
+from tests.client.fake import Gateway, running
+
+
+class Shell:
+    """farnode with a gateway configured, in this process or as one of its own."""
+
+    def __init__(self, gateway: Gateway, home: Path) -> None:
+        self.gateway = gateway
+        self.home = home
+        self.config = home / "config.yaml"
+        entries = [
+            {"name": name, "url": gateway.address, "tokenFile": str(gateway.token(token))}
+            for name, token in (("lab", "alice"), ("boss", "admin"))
+        ]
+        self.config.write_text(yaml.safe_dump({"default": "lab", "sites": entries}))
+
+    def __call__(self, *words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, list(words), input=stdin, env={"FARNODE_CONFIG": str(self.config)})
+
+    def file(self, name: str, *documents: Any) -> str:
+        path = self.home / name
+        path.write_text(yaml.safe_dump_all(documents))
+        return str(path)
+
+    def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "FARNODE_CONFIG": str(self.config)}
+        return subprocess.Popen([sys.executable, "-m", "farnode.cli", *words], env=environment, **options)
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    with tempfile.TemporaryDirectory() as directory, running(Path(directory)) as gateway:
+        yield Shell(gateway, Path(directory))
