@@ -49,8 +49,8 @@ def test_run_of_several_marks_lines_and_fails_with_the_first(shell: Shell) -> No
 
 
 def test_run_builds_a_pod_from_options(shell: Shell) -> None:
-    words = ["run", "-d", "--image", "busybox:1.36", "--name", "hello", "--gpus", "2", "--cpus", "500m", "--env", "A=b=c", "--walltime", "2h", "--site", "lab"]
-    assert shell(*words, "--", "echo", "-n", "hi").exit_code == 0
+    options = "--image busybox:1.36 --name hello --gpus 2 --cpus 500m --env A=b=c --walltime 2h --site lab"
+    assert shell("run", "-d", *options.split(), "--", "echo", "-n", "hi").exit_code == 0
     manifest = next(iter(shell.gateway.state.views.values()))["pod"]
     assert manifest["metadata"]["annotations"] == {"farnode.io/walltime": "2h"}
     assert manifest["spec"]["containers"] == [
@@ -166,7 +166,7 @@ def test_a_token_goes_to_a_private_file(shell: Shell) -> None:
     file = shell.file(
         "gateway.yaml", {"site": "own", "provider": {"kind": "local"}, "state": str(shell.home / "state")}
     )
-    out = shell.home / "alice.token"
+    out = shell.home / "new.token"
     assert shell("gateway", "token", "-c", file, "--owner", "alice", "--out", str(out)).output == ""
     assert out.stat().st_mode & 0o777 == 0o600
     assert "File exists" in shell("gateway", "token", "-c", file, "--owner", "alice", "--out", str(out)).stderr

@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+from pathlib import Path
 
 from tests.cli.conftest import Shell
 from tests.client.fake import pod
@@ -25,7 +26,7 @@ def test_exec_passes_input_output_and_the_code(shell: Shell) -> None:
         assert exiting.communicate(timeout=30) == (b"", b"leaving\n")
         assert exiting.returncode == 41
     with (
-        open(shell.file("input", {"a": 1}), "rb") as file,
+        Path(shell.file("input", {"a": 1})).open("rb") as file,
         shell.popen("exec", "-i", "one", "--", "cat", stdin=file, stdout=subprocess.PIPE) as cat,
     ):
         assert cat.communicate(timeout=30)[0] == b"a: 1\n"

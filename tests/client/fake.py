@@ -136,7 +136,7 @@ class FakeSite:
         return 1
 
     def pods(self, caller: Caller) -> tuple[list[PodView], int]:
-        return [PodView(**{**view, "pod": {}}) for view in self.views.values()], self.seq  # type: ignore[typeddict-item]
+        return [PodView(**{**view, "pod": {}}) for view in self.views.values()], self.seq
 
     def pod(self, caller: Caller, uid: str) -> PodView:
         if uid not in self.views:
@@ -229,7 +229,7 @@ class FakeSite:
 
     def _tell(self, event: EventView) -> None:
         self.seq += 1
-        self.events_kept.append(EventView(**{**event, "seq": self.seq}))  # type: ignore[typeddict-item]
+        self.events_kept.append(EventView(**{**event, "seq": self.seq}))
         self._wake()
 
     def _wake(self) -> None:

@@ -84,13 +84,15 @@ async def test_a_lost_log_that_is_not_followed_is_an_error(gateway: Gateway) -> 
         dialled.append(await anyio.connect_unix(gateway.address.removeprefix("unix:")))
         return dialled[-1]
 
-    async with AsyncClient(gateway.site(), dial=dial, patience=QUICK) as client:
-        async with aclosing(client.logs("any", "endless")) as chunks:
-            await anext(chunks)
-            await anyio.aclose_forcefully(dialled[0])
-            with pytest.raises(Transient, match="connection to the gateway failed"):
-                async for _ in chunks:
-                    pass
+    async with (
+        AsyncClient(gateway.site(), dial=dial, patience=QUICK) as client,
+        aclosing(client.logs("any", "endless")) as chunks,
+    ):
+        await anext(chunks)
+        await anyio.aclose_forcefully(dialled[0])
+        with pytest.raises(Transient, match="connection to the gateway failed"):
+            async for _ in chunks:
+                pass
 
 
 LINES = st.lists(st.tuples(st.integers(0, 3), st.text("ab \r", max_size=4)), min_size=1, max_size=12)

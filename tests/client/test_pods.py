@@ -108,12 +108,12 @@ async def test_an_unknown_token_is_denied_and_a_dead_gateway_unreachable(gateway
             async with await client.exec("no-such", ["true"], "main"):
                 raise AssertionError
     async with AsyncClient(Site("lab", f"unix:{tmp_path}/none"), patience=Patience(total=0)) as client:
-        with pytest.raises(Unreachable, match="lab: cannot reach unix:.*: no such file"):
+        with pytest.raises(Unreachable, match=r"lab: cannot reach unix:.*: no such file"):
             await client.site()
 
 
 async def test_an_unused_client_says_so(gateway: Gateway) -> None:
-    with pytest.raises(Invalid, match="async with"):
+    with pytest.raises(Invalid, match=r"async with"):
         await AsyncClient(gateway.site()).wait("x")
 
 

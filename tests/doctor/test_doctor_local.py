@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import socket
 import sys
 from collections.abc import Callable
@@ -57,7 +56,7 @@ def test_a_site_that_is_well(configure: Configure, tmp_path: Path) -> None:
     assert {"state directory", "spool", "job", "python", "shared spool", "clock", "runners' address"} <= set(findings)
     assert "2 x a100" in findings["offers"].words
     assert "CUDA_VISIBLE_DEVICES" in findings["GPUs"].words
-    assert os.listdir(tmp_path) == ["gateway.yaml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway.yaml"]
 
 
 def test_the_command_says_the_same_and_exits_0(configure: Configure) -> None:

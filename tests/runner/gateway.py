@@ -175,10 +175,10 @@ async def running(
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
         await gateway.close()
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), PATIENCE)
         sys.stdout.write(log.read_text())
 
 

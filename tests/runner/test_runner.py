@@ -224,8 +224,10 @@ def test_the_death_of_the_supervisor(tmp_path: Path) -> None:
         os.set_inheritable(reading, True)
         async with running(gateway, inherit=(reading,), FARNODE_LIFELINE=str(reading)) as process:
             os.close(reading)
-            await gateway.start(shell("echo $$; sleep 1000"))
-            pid = int(await printed(gateway, b"\n"))
+            await gateway.start(shell("echo $$ $(ls /proc/$$/fd); sleep 1000"))
+            pid, *descriptors = map(int, (await printed(gateway, b"\n")).split())
+            assert set(descriptors) <= {0, 1, 2, 3}  # 3 is the pipe of the shell's own substitution
+            assert reading > 3
             os.close(writing)
             assert await exited(process) == 0
             assert not alive(pid)

@@ -99,7 +99,7 @@ def held(stage: Stage, uids: set[str]) -> Iterator[dict[str, list[tuple[str, str
             holders.pop(event["uid"], None)
             left.discard(event["uid"])
         elif view.get("gpus"):
-            node = ",".join(view["allocation"].get("nodes", ()))
+            node = view["status"].get("hostIP", "")
             holders[event["uid"]] = [(node, device) for device in view["gpus"]]
         yield dict(holders)
         if not left:

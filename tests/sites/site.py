@@ -195,6 +195,7 @@ class GatewaySite(ABC):
             wait_until(lambda: not client.site()["allocations"], "all allocations end", self.patience)
         wait_until(lambda: not self.processes(), f"nothing is left of {self.name}: {self.processes()}", self.patience)
         assert self.stop() == 0, self.log.read_text()[-4000:]
+        assert "Traceback" not in self.log.read_text(), self.log.read_text()[-8000:]
 
     def __enter__(self) -> Self:
         try:

@@ -1,4 +1,5 @@
-"""``python -m tests.testbed site up|down|shell``: a site in a box by hand; ``clean`` removes what was built."""
+"""``python -m tests.testbed site up|down|shell``: a site in a box by hand; ``demo`` shows farnode on one; ``clean``
+removes what was built."""
 
 from __future__ import annotations
 
@@ -23,6 +24,12 @@ Site {name} is up: an edge (login node, slurmctld) and {nodes} compute nodes
   this machine   is 'hub' ({hub}) at the edge; nothing here can connect into the site
   shell          python -m tests.testbed site shell --index {index} [--user alice|bob|root] [--node n1]
   end            python -m tests.testbed site down --index {index}
+
+farnode is installed at the edge. In the shell, as alice:
+  printf 'site: {name}\nprovider: slurm\nimages: {{insecureRegistries: ["{registry}"]}}\n' > gateway.yaml
+  farnode doctor -c gateway.yaml
+  farnode gateway start -c gateway.yaml > gateway.log 2>&1 &
+  farnode run --image {registry}/farnode/busybox:1 --gpus 1 --command -- sh -c 'hostname; echo $CUDA_VISIBLE_DEVICES'
 """
 
 
@@ -78,9 +85,15 @@ def clean(options: argparse.Namespace) -> int:
     return 0
 
 
+def demo(options: argparse.Namespace) -> int:
+    from tests.testbed.demo import demo as show  # which needs farnode installed here, while a site does without
+
+    return show(options.argument)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m tests.testbed", description=__doc__)
-    things = top.add_subparsers(required=True, metavar="site|clean")
+    things = top.add_subparsers(required=True, metavar="site|demo|clean")
     site = things.add_parser("site", help="a Slurm site").add_subparsers(required=True, metavar="up|down|shell")
 
     def add(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -97,6 +110,9 @@ def parser() -> argparse.ArgumentParser:
     enter.add_argument("--user", choices=USERS, default="alice")
     enter.add_argument("--node", help="compute node n1, n2, …; the edge when absent")
     enter.add_argument("command", nargs="*", help="instead of a shell, after --")
+    show = things.add_parser("demo", help="farnode demo on a site that is brought up for it, and taken down after")
+    show.add_argument("argument", nargs="*", help="for farnode demo, after --")
+    show.set_defaults(action=demo)
     things.add_parser("clean", help="remove all that was built").set_defaults(action=clean)
     return top
 

@@ -5,6 +5,12 @@ settings    options every command has
 connection  an AsyncClient for one command
 words       a pod's state in the few words of a column
 tables      columns, JSON, YAML
+story       a pod's life, for describe
+inventory   sites and offers, in columns
+manifest    `run --image …` -> a pod
+attended    pods somebody waits for; views, live and streams show them and what they write
+terminal    this process's own terminal
+demo        every kind of pod, expected and got
 """
 
 from __future__ import annotations

@@ -19,15 +19,20 @@ LONG = 600.0
 
 
 def call(work: Callable[[AsyncClient], Awaitable[T]], patience: float = BRIEF) -> T:
-    """The result of `work`, done with the chosen site's client; errors come out bare, in no group."""
+    """The result of `work`, done with the chosen site's client; errors come out bare, in no exception group."""
     site = Settings.current().chosen()
 
     async def inside() -> T:
         async with AsyncClient(site, patience=patience) as client:
             return await work(client)
 
+    return run(inside)
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of `work` in a loop of its own."""
     try:
-        return anyio.run(inside)
+        return anyio.run(work)
     except BaseExceptionGroup as group:
         raise _first(group) from None
 

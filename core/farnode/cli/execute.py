@@ -75,4 +75,5 @@ async def _send_typed(session: ExecSession) -> None:
 async def _send_sizes(session: ExecSession) -> None:
     with anyio.open_signal_receiver(signal.SIGWINCH) as signals:
         async for _ in signals:
-            await session.resize(*terminal.size())
+            if (size := terminal.size()) is not None:
+                await session.resize(*size)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-import anyio
 import click
 
 from farnode.cli import inventory, tables
-from farnode.cli.connection import BRIEF
+from farnode.cli.connection import BRIEF, run
 from farnode.cli.settings import Settings
 from farnode.client.aio import AsyncClient
 from farnode.errors import Invalid
@@ -132,7 +131,7 @@ def _ask(path: Path, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T
         async with AsyncClient(Settings.current().sites().choose(name), patience=BRIEF) as client:
             return await work(client)
 
-    return anyio.run(inside)
+    return run(inside)
 
 
 def _print(view: SiteView) -> None:

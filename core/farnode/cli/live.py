@@ -58,4 +58,4 @@ class LiveTable:
         status = words.status(pod)
         colour = _COLOURS.get(status, "red" if pod.ended else "")
         cells = [*tables.row(pod, time.time(), namespace, False), words.where(pod), words.why(pod)]
-        return [Text(cell, style=colour if cell == status else "", overflow="ellipsis") for cell in cells]
+        return [Text(cell, style=colour if cell == status else "", overflow="ellipsis", no_wrap=True) for cell in cells]

@@ -50,7 +50,7 @@ def main() -> None:
 
     \b
     farnode demo                      see it work on this machine
-    farnode run -f pod.yaml           run a pod at the default site, show its log
+    farnode run pod.yaml              run a pod at the default site, show its log
     farnode ps                        your pods there
     farnode logs -f POD               what one writes
     farnode delete POD                end it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,10 +19,15 @@ from farnode.client import intake
 from farnode.client.intake import Document
 from farnode.model.annotations import RUNTIMES
 
+_NO_IMAGE = "none"
+"""Of a pod for the process runtime: v1.Pod wants an image, which is not looked at."""
+FILES = (".yaml", ".yml", ".json")
+"""Endings by which words, where no image is given, are files and not the program to run."""
 
-@click.command(context_settings={"ignore_unknown_options": False})
+
+@click.command()
 @connected
-@click.argument("words", metavar="[-- ARG...]", nargs=-1)
+@click.argument("words", metavar="[FILE...] | [-- ARG...]", nargs=-1)
 @click.option("-f", "--filename", "files", multiple=True, metavar="FILE", help="Pods, ConfigMaps, Secrets; - is stdin.")
 @click.option("--image", metavar="IMAGE", help="A pod of one container instead of files.")
 @click.option("--name", metavar="NAME", help="Of that pod.  [default: from the image's]")
@@ -58,22 +64,27 @@ def run(
     Ctrl-C ends the pods with grace; pressed again, it leaves them to end by themselves.
 
     \b
-    farnode run -f pod.yaml
+    farnode run pod.yaml
     farnode run -f a.yaml -f b.yaml --site leonardo
     farnode run --image busybox --name hello -- echo hello
     farnode run --runtime process --name who -- hostname
-    farnode run -d -f pods.yaml -o name
+    farnode run -d pods.yaml -o name
     """
+    if image is None and words and all(word.endswith(FILES) for word in words):
+        files, words = files + words, ()
     resources = {"cpu": cpus, "memory": memory, "nvidia.com/gpu": gpus and str(gpus)}
     simple = Simple(
         name=name or _name(image, words),
-        image=image or "",
+        image=image or _NO_IMAGE,
         words=words,
         command=command or runtime == "process",
         env=env,
         resources={key: value for key, value in resources.items() if value},
     )
-    documents = _documents(files, simple, image is not None or runtime == "process")
+    described = image is not None or runtime == "process"
+    if words and not files and not described:
+        files, simple = words, replace(simple, words=())
+    documents = _documents(files, simple, described)
     settings = {key: value for key, value in (("runtime", runtime), ("walltime", walltime)) if value}
     documents = [annotated(document, settings) for document in documents]
     if watch:
@@ -88,14 +99,14 @@ def run(
 
 
 def _documents(files: Sequence[str], simple: Simple, complete: bool) -> list[Document]:
-    if files and (simple.image or simple.words):
+    if files and (simple.image != _NO_IMAGE or simple.words):
         raise click.UsageError("use either -f or --image with ARGs")
     if files:
         found = intake.read([sys.stdin.read() if file == "-" else Path(file) for file in files])
     elif complete:
         found = intake.read(simple.manifest())
     else:
-        raise click.UsageError("name what to run: -f FILE, or --image IMAGE")
+        raise click.UsageError("name what to run: FILE.yaml, -f FILE, or --image IMAGE")
     return found
 
 

@@ -8,7 +8,7 @@ import anyio
 import click
 
 from farnode.cli import inventory, tables
-from farnode.cli.connection import BRIEF
+from farnode.cli.connection import run
 from farnode.cli.settings import Settings, connected
 from farnode.client.aio import AsyncClient
 from farnode.client.config import Sites
@@ -33,7 +33,7 @@ def sites(output: str | None) -> None:
     chosen = [known.choose(settings.site)] if settings.site else list(known.sites.values())
     if not chosen:
         known.choose(None)
-    found = anyio.run(_ask, chosen)
+    found = run(lambda: _ask(chosen))
     if output in ("json", "yaml"):
         views = [view if isinstance(view, Mapping) else {"name": name, "problem": str(view)} for name, view in found]
         click.echo(tables.data(views, output))
@@ -55,7 +55,7 @@ async def _ask(chosen: list[Site]) -> list[tuple[str, SiteView | FarnodeError]]:
 
     async def ask(site: Site) -> None:
         try:
-            async with AsyncClient(site, patience=BRIEF) as client:
+            async with AsyncClient(site, patience=0) as client:
                 answers[site.name] = await client.site()
         except FarnodeError as error:
             answers[site.name] = error

@@ -27,10 +27,10 @@ def raw() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def size() -> tuple[int, int]:
-    """Rows and columns."""
+def size() -> tuple[int, int] | None:
+    """Rows and columns; None where the terminal has none to tell, as under `script` or a job runner."""
     found = os.get_terminal_size(sys.stdin.fileno())
-    return found.lines, found.columns
+    return (found.lines, found.columns) if found.lines and found.columns else None
 
 
 async def typed() -> AsyncGenerator[bytes, None]:

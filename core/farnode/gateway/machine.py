@@ -334,7 +334,8 @@ class Machine:
         self._store(new)
         pod = self.pods.get(new.pod or "")
         if pod is not None and pod.stage is Stage.PLACED and new.words and new.words != old.words:
-            self._save(replace(pod, status=self._waiting(pod, new.words, at)))
+            where = f"batch job {new.job}" if new.job else "batch job"
+            self._save(replace(pod, status=self._waiting(pod, f"{where}: {new.words}", at)))
 
     def _absent(self, allocation: AllocationRecord, at: float) -> None:
         """The batch system knows no such job. Right after a submission that may mean nothing yet; later it means

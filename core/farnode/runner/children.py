@@ -12,15 +12,13 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
 from collections.abc import Collection
 from typing import NamedTuple
 
 from .runtime import Command
+from .spawn import Stdio, spawn
 
 PR_SET_CHILD_SUBREAPER = 36
-UMASK = 0o022
-"""As in every container; the runner's own is stricter."""
 
 
 class Child(NamedTuple):
@@ -48,22 +46,10 @@ class Children:
     def pids(self) -> Collection[int]:
         return self._running.keys()
 
-    def start(self, command: Command, stdio: tuple[int, int, int]) -> Child:
+    def start(self, command: Command, stdio: Stdio) -> Child:
         """Raises OSError when the program cannot be executed."""
-        process = subprocess.Popen(
-            command.argv,
-            env=command.env,
-            cwd=command.cwd,
-            stdin=stdio[0],
-            stdout=stdio[1],
-            stderr=stdio[2],
-            close_fds=True,
-            start_new_session=True,
-            umask=UMASK,
-        )
-        process.returncode = 0  # waited for here, by SIGCHLD: subprocess shall not
-        child = Child(process.pid, asyncio.get_running_loop().create_future())
-        self._running[process.pid] = child
+        child = Child(spawn(command, stdio), asyncio.get_running_loop().create_future())
+        self._running[child.pid] = child
         return child
 
     def reap(self) -> None:

@@ -107,8 +107,8 @@ class Container:
     def _not_started(self, error: OSError | ValueError) -> Terminated:
         now = self.attempt.host.clock.time()
         words = str(error)
-        if isinstance(error, FileNotFoundError) and error.filename:
-            words = f"exec: {str(error.filename)!r}: no such file or directory, and not found in $PATH"
+        if isinstance(error, OSError) and error.filename:
+            words = f"{error.filename}: {error.strerror}"
         self.attempt.note("Warning", "Failed", f"Error: {words}")
         return Terminated(START_ERROR, "StartError", words, now, now)
 

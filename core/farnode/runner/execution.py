@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from .container import Container
 from .instance import Instance
 from .leftovers import kill_trees
 from .logs import Unavailable
+from .spawn import Stdio
 
 DRAIN = 2.0
 """Seconds to wait for the rest of the output when the process is gone but a child of it holds the pipe."""
@@ -63,18 +63,18 @@ class Session:
             os.close(self.input)
             self.input = None
 
-    def _open_terminal(self, options: ExecOptions) -> tuple[int, int, int]:
+    def _open_terminal(self, options: ExecOptions) -> Stdio:
         ours, theirs = pty.open_terminal(options.get("rows", 24), options.get("cols", 80))
         self.terminal = self.input = ours
         self.outputs = {Channel.STDOUT: ours}
         self._theirs = [theirs]
         return theirs, theirs, theirs
 
-    def _open_pipes(self, options: ExecOptions) -> tuple[int, int, int]:
+    def _open_pipes(self, options: ExecOptions) -> Stdio:
         out, err = os.pipe(), os.pipe()
         self.outputs = {Channel.STDOUT: out[0], Channel.STDERR: err[0]}
         self._theirs = [out[1], err[1]]
-        stdin = subprocess.DEVNULL
+        stdin: int | None = None
         if options.get("stdin"):
             stdin, self.input = os.pipe()
             self._theirs.append(stdin)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -97,7 +96,7 @@ class Instance:
         outputs = [pty.open_terminal()] if self.spec.tty else [os.pipe(), os.pipe()]
         out, err = outputs[0][1], outputs[-1][1]
         try:
-            stdio = (out if self.spec.tty else subprocess.DEVNULL, out, err)
+            stdio = (out if self.spec.tty else None, out, err)
             child = self._attempt.host.children.start(command, stdio)
         except BaseException:
             for ours, _ in outputs:

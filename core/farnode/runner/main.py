@@ -36,7 +36,8 @@ from .settings import Settings, address_towards
 from .streams import Streams
 
 FLUSH = 5.0
-"""Seconds to wait, at the end, for the acknowledgement of the last events; they are on the spool anyway."""
+"""Seconds to wait, at the end, for the last words of streams and the acknowledgement of the last events, which are on
+the spool anyway."""
 DESCRIPTORS = 65536
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 """The batch system's, for walltime, cancel and preemption; USR1 and USR2 are what it can be told to warn with."""
@@ -79,8 +80,9 @@ class Runner:
             await self._ending
             await self._roster.empty()
             if self._connection.alive:
+                last = asyncio.gather(self._streams.finish(), self._journal.all_acknowledged())
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._journal.all_acknowledged(), FLUSH)
+                    await asyncio.wait_for(last, FLUSH)
         finally:
             for task in tasks:
                 task.cancel()
@@ -186,6 +188,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
     _allow_descriptors()
+    _keep_descriptors()
     try:
         settings = Settings.read(os.environ)
         asyncio.run(serve(settings))
@@ -193,6 +196,14 @@ def main() -> int:
         logger.error("cannot run: %s: %s", type(error).__name__, error)
         return 2
     return 0
+
+
+def _keep_descriptors() -> None:
+    """What came from above (the lifeline, whatever a batch system left open) is not passed on to containers."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > sys.stderr.fileno():
+            with contextlib.suppress(OSError):
+                os.set_inheritable(number, False)
 
 
 def _allow_descriptors() -> None:

@@ -40,7 +40,7 @@ class Scratch:
             (environment[name] for name in ("FARNODE_SCRATCH", "SLURM_TMPDIR", "TMPDIR") if environment.get(name)),
             "/tmp",  # noqa: S108 mkdtemp makes a private directory in it
         )
-        self.disk = tempfile.mkdtemp(prefix="farnode-", dir=parent)
+        self.disk = tempfile.mkdtemp(prefix="farnode-", dir=os.path.abspath(parent))
         self.memory = tempfile.mkdtemp(prefix="farnode-", dir=MEMORY) if os.access(MEMORY, os.W_OK) else self.disk
 
     def remove(self) -> None:

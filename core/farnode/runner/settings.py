@@ -33,7 +33,7 @@ class Settings:
             raise ValueError("FARNODE_ALLOCATION is not set: it names the allocation's directory")
         lifeline = environment.get("FARNODE_LIFELINE", "")
         return cls(
-            allocation=Path(environment["FARNODE_ALLOCATION"]),
+            allocation=Path(environment["FARNODE_ALLOCATION"]).absolute(),
             kill_wait=_number(environment, "FARNODE_KILL_WAIT") or KILL_WAIT,
             lifeline=int(lifeline) if lifeline else None,
             ends_at=_number(environment, "SLURM_JOB_END_TIME"),

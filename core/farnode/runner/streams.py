@@ -25,6 +25,11 @@ class Streams:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def finish(self) -> None:
+        """Return when all have ended, which takes as long as the slowest reader."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def _run(self, stream: Stream, message: Open) -> None:
         error = ""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ..wire.messages import FileOrder, MountOrder, VolumeOrder
 from .runtime import Mount
@@ -31,7 +32,9 @@ def mounts(orders: Sequence[MountOrder], volumes: Mapping[str, str]) -> list[Mou
             raise ValueError(f"the mount at {order['path']} names volume {order['volume']!r}, which the pod lacks")
         source = volumes[order["volume"]]
         if order.get("sub_path"):
-            inner = below(source, order["sub_path"])
+            inner = Path(os.path.realpath(below(source, order["sub_path"])))
+            if not inner.is_relative_to(os.path.realpath(source)):  # by a symbolic link that a container made
+                raise ValueError(f"subPath {order['sub_path']!r} of volume {order['volume']!r} leads out of the volume")
             if not inner.exists():
                 inner.mkdir(0o700, parents=True)
             source = str(inner)

@@ -1,1 +1,8 @@
-"""farnode demo: every kind of pod on this machine, with expected and got."""
+"""farnode demo: every kind of pod, with what was expected and what came.
+
+pods.yaml  the pods
+cases      what is expected of each
+embedded   a gateway in a temporary directory, gone afterwards
+trial      hands them over, follows them, compares
+command    farnode demo
+"""

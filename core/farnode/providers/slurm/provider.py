@@ -62,7 +62,11 @@ class SlurmProvider:
         return cls(read, site)
 
     async def submit(self, wanted: Sequence[AllocationRequest]) -> Sequence[AllocationId | Refused]:
-        requests = [self._completed(request) for request in wanted]
+        kill_wait = {"FARNODE_KILL_WAIT": self._survey.kill_wait}
+        requests = [
+            replace(request, environment={**kill_wait, **request.environment})
+            for request in map(self._completed, wanted)
+        ]
         offers = await self._survey.fitting(requests)
         away = asyncio.Event()
         answers = await asyncio.gather(*(self._submit(request, offers, away) for request in requests))

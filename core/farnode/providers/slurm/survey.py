@@ -54,6 +54,11 @@ class Survey:
         kind = self._config.get("AccountingStorageType", "")
         return kind not in ("", "(null)", "none") and not kind.endswith("/none")
 
+    @property
+    def kill_wait(self) -> str:
+        """Seconds between SIGTERM and SIGKILL, as KillWait said ("30 sec") when last asked; "" before."""
+        return self._config.get("KillWait", "").partition(" ")[0]
+
     async def _limits(self) -> accounting.Accounting:
         """The limits of this user; those of last time while accounting is away, none where users may not ask."""
         if not await self.accounts():
