@@ -23,7 +23,7 @@ class Sleeper:
         end = self.clock.now + delay
         self.sleeping.append(end)
         await asyncio.sleep(0)
-        while min(self.sleeping) < end:  # noqa: ASYNC110 - virtual time passes by turns, not by events
+        while min(self.sleeping) < end:
             await asyncio.sleep(0)
         self.clock.now = max(self.clock.now, end)
         self.sleeping.remove(end)

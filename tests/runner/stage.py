@@ -46,6 +46,10 @@ class FakeClock:
         heapq.heappush(self._timers, (self._now + seconds, next(self._order), timer))
         return timer
 
+    @property
+    def armed(self) -> bool:
+        return any(timer.callback is not None for _, _, timer in self._timers)
+
     def advance(self, seconds: float) -> None:
         until = self._now + seconds
         while self._timers and self._timers[0][0] <= until:
@@ -87,7 +91,7 @@ class Stage:
         self.events: list[Any] = []
         self.spool = directory
         self.children = Children()
-        self.scratch = Scratch({"FARNODE_SCRATCH": str(directory)})
+        self.scratch = Scratch({"FARNODE_SCRATCH": str(directory)}, "n0nce")
         host = Host(
             spool=str(directory),
             nonce="n0nce",

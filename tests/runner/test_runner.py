@@ -254,7 +254,7 @@ def test_another_certificate_hears_nothing(tmp_path: Path) -> None:
         fingerprint, gateway.fingerprint = gateway.fingerprint, "0" * 64
         await gateway.listen()
         async with asyncio.timeout(PATIENCE):
-            while "shows another certificate" not in (tmp_path / "runner.out").read_text():  # noqa: ASYNC110
+            while "shows another certificate" not in (tmp_path / "runner.out").read_text():
                 await asyncio.sleep(0.02)
         assert len(gateway.hellos) == 1
         await gateway.close()
@@ -333,7 +333,7 @@ def test_an_exec_dies_with_its_stream(tmp_path: Path) -> None:
         item: Any = await stream.receive()
         await stream.close()
         async with asyncio.timeout(PATIENCE):
-            while alive(int(item.data)):  # noqa: ASYNC110
+            while alive(int(item.data)):
                 await asyncio.sleep(0.01)
 
     play(tmp_path, scenario)

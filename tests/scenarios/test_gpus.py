@@ -14,6 +14,7 @@ import pytest
 from farnode import Invalid, Pod
 from tests.scenarios.observe import log, story
 from tests.scenarios.stage import Json, Scene, Stage, shell
+from tests.sites import wait_until
 
 SHOW = 'echo "${CUDA_VISIBLE_DEVICES-unset}"'
 RESOURCE = "nvidia.com/gpu"
@@ -108,18 +109,25 @@ def held(stage: Stage, uids: set[str]) -> Iterator[dict[str, list[tuple[str, str
 
 
 def deleted_while_it_waits(stage: Stage) -> None:
-    """A pod behind others in the queue says what it waits for, and can be taken back."""
-    most = max(sum(kinds.values()) for kinds in stage.site.gpus.values())
-    document = shell("whole-node", SHOW + "; sleep 600", container=gpus(most))
-    first, second = stage.submit([document]), stage.submit([{**document, "metadata": {"name": "behind"}}])
-    if stage.site.nodes > 1:
-        second_node = stage.submit([{**document, "metadata": {"name": "behind-too"}}])
-        stage.client.delete(second_node, grace=0)
-    waiting = stage.now(second)
-    if waiting.phase == "Pending":
-        assert waiting.message, story(waiting)
-    stage.client.delete([first, second], grace=0)
-    for pod in (stage.client.wait(first), stage.client.wait(second)):
+    """A pod behind others says that it waits, and can be taken back: then it has never run."""
+    most = max(count for kinds in stage.site.gpus.values() for count in kinds.values())
+    pods = [
+        stage.submit([shell(f"whole-node-{number}", "sleep 600", container=gpus(most))])
+        for number in range(stage.site.nodes + 1)
+    ]
+
+    def by_phase() -> dict[str, list[Pod]]:
+        found = list(map(stage.now, pods))
+        return {phase: [pod for pod in found if pod.phase == phase] for phase in ("Pending", "Running")}
+
+    wait_until(lambda: by_phase()["Running"], "one has got its GPUs", stage.site.patience)
+    waiting = by_phase()["Pending"][0]
+    assert waiting.message, story(waiting)
+    stage.client.delete(waiting)
+    waiting = stage.client.wait(waiting)
+    assert (waiting.phase, waiting.reason, waiting.attempt) == ("Failed", "Deleted", 0), story(waiting)
+    stage.client.delete(pods, grace=0)
+    for pod in map(stage.client.wait, pods):
         assert pod.phase == "Failed", story(pod)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from farnode import Client
 from tests.sites import EmbeddedSite, wait_until
 
@@ -23,12 +25,13 @@ def phase(client: Client, uid: str) -> str:
     return client.pod(uid).phase
 
 
-def test_a_gateway_that_is_killed_finds_its_pods_again() -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_gateway_that_ends_finds_its_pods_again(number: int) -> None:
     with EmbeddedSite(gpus=0) as site, site.client() as client:
         (pod,) = client.submit(SLEEPER)
         wait_until(lambda: phase(client, pod.uid) == "Running", "the pod runs")
         first = site.pid
-        site.restart(signal.SIGKILL)
+        site.restart(number)
         assert site.pid != first
         assert phase(client, pod.uid) == "Running"
         assert [process.cmdline for process in site.processes() if not process.is_runner][-1] == ("sleep", "600")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -81,10 +80,7 @@ def run(
         env=env,
         resources={key: value for key, value in resources.items() if value},
     )
-    described = image is not None or runtime == "process"
-    if words and not files and not described:
-        files, simple = words, replace(simple, words=())
-    documents = _documents(files, simple, described)
+    documents = _documents(files, simple, image is not None or runtime == "process")
     settings = {key: value for key, value in (("runtime", runtime), ("walltime", walltime)) if value}
     documents = [annotated(document, settings) for document in documents]
     if watch:

@@ -30,9 +30,10 @@ log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT = 20.0
 """Seconds a new connection has for its TLS handshake and first message."""
+CLOSING = 1.0
+"""Seconds that connections have to end in order when the gateway ends; runners come again anyway."""
 MISSED = 3
-"""Heartbeats after which a silent connection is lost. Nothing ends by that; who asks for logs is told, not kept waiting.
-"""
+"""Heartbeats after which a silent connection is lost. Nothing ends by that; who asks for logs is told at once."""
 UNSENT = 64 * 1024 * 1024
 """Bytes waiting for one runner before its link is given up; it dials again and is told all it misses."""
 
@@ -143,6 +144,7 @@ class Runners:
         self._tell = tell
         self._clock = clock
         self._server: asyncio.Server | None = None
+        self._visits: dict[asyncio.Task[None], Link] = {}
 
     @property
     def silence(self) -> float:
@@ -159,8 +161,10 @@ class Runners:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for runner in list(self.connected.values()):
-            runner.link.close()
+        for link in self._visits.values():
+            link.close()
+        if self._visits:  # else they are cancelled half-way, which asyncio logs as an error
+            await asyncio.wait(self._visits, timeout=CLOSING)
 
     def send(self, nonce: str, message: Any) -> bool:
         """Whether the runner is connected; a message to one that is not is repeated when it comes."""
@@ -182,12 +186,16 @@ class Runners:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(reader, writer)
         visit = _Visit(self, link)
+        task = asyncio.current_task()
+        assert task is not None
+        self._visits[task] = link
         try:
             await visit.run()
         except (OSError, ProtocolError, ssl.SSLError) as error:
             log.warning("a runner's connection failed: %s", error)
         finally:
             link.close()
+            del self._visits[task]
 
     async def greet(self, link: Link, hello: dict[str, Any]) -> Runner:
         nonce = str(hello.get("nonce"))

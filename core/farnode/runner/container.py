@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ from .clock import Timer
 from .instance import START_ERROR, Instance
 from .phase import restarts
 from .state import Running, State, Terminated, Waiting, as_json
+
+SIGNALLED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+SETTLE = 1.0
+"""Seconds a container that SIGTERM or SIGKILL ended is not yet called failed: a batch system that ends the allocation
+signals all its processes at once, and what it tells the runner may come after what it did to the container."""
 
 
 class Container:
@@ -42,7 +48,10 @@ class Container:
         """Run until it shall not run again: by its policy, or because it was stopped."""
         backoff = Backoff()
         while not self._stopping:
-            ended = self.state = await self._run_once()
+            ended = await self._run_once()
+            if ended.exit_code in SIGNALLED and not self._stopping:
+                await self._sleep(SETTLE)
+            self.state = ended
             self.attempt.changed()
             if not restarts(self._policy, ended.exit_code):
                 return
@@ -129,6 +138,10 @@ class Container:
         self.state = Waiting("CrashLoopBackOff", f"back-off {_go_duration(period)} {words}")
         self.attempt.note("Warning", "BackOff", f"Back-off {words}")
         self.attempt.changed()
+        await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until the time is over or the container is stopped."""
         self._wake = wake = asyncio.get_running_loop().create_future()
         timer = self.attempt.host.clock.call_later(seconds, self._resume)
         await wake

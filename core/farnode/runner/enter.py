@@ -16,6 +16,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+import time
 
 from .runtimes import namespaces, program
 from .runtimes.failure import SETUP_FAILED, Failure
@@ -76,15 +77,23 @@ def mounted(order: dict[str, Any], _failure: Failure) -> NoReturn:
 def joined(order: dict[str, Any], _failure: Failure) -> NoReturn:
     """In the namespaces of `pid`, which made its own as `mounted` does."""
     from_pid = order["pid"]
+    _await_root(from_pid)
     opened = [os.open(f"/proc/{from_pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("user", "mnt")]
     root = os.open(f"/proc/{from_pid}/root", os.O_PATH | os.O_CLOEXEC)
-    if os.stat(opened[0]).st_ino == os.stat("/proc/self/ns/user").st_ino:
-        raise ValueError("the container is just being started or has ended")
     for descriptor in opened:
         namespaces.join(descriptor)
     os.fchdir(root)
     os.chroot(".")
     become(order)
+
+
+def _await_root(pid: int) -> None:
+    """A container counts as running from its launcher's start; its volumes are in place when its root is its own."""
+    deadline = time.monotonic() + 10
+    while os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/")):
+        if time.monotonic() > deadline:
+            raise ValueError("the container is still being set up")
+        time.sleep(0.01)
 
 
 def image(order: dict[str, Any], failure: Failure) -> int:

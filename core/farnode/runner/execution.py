@@ -21,10 +21,13 @@ from .container import Container
 from .instance import Instance
 from .leftovers import kill_trees
 from .logs import Unavailable
+from .runtime import NotYet
 from .spawn import Stdio
 
 DRAIN = 2.0
 """Seconds to wait for the rest of the output when the process is gone but a child of it holds the pipe."""
+SETTING_UP = 0.05
+"""Seconds between two tries to enter a container that is being set up."""
 END_OF_INPUT = b"\x04"
 """What a terminal takes for it."""
 
@@ -88,7 +91,7 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
     if instance is None:
         raise Unavailable(f'container not found ("{container.name}")')
     try:
-        session = Session(container.attempt, instance, options)
+        session = await _begun(container.attempt, instance, options)
     except (OSError, ValueError) as error:
         raise Unavailable(f"exec failed: {error}") from error
     instance.execs.add(session.child.pid)
@@ -108,6 +111,17 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
         await asyncio.gather(feeding, *pumps, return_exceptions=True)
         instance.execs.discard(session.child.pid)
         session.close()
+
+
+async def _begun(attempt: Attempt, instance: Instance, options: ExecOptions) -> Session:
+    """Its pod counts as running while a container is still being set up: wait for that, or for its end."""
+    while True:
+        try:
+            return Session(attempt, instance, options)
+        except NotYet:
+            if instance.child.exited.done():
+                raise
+            await asyncio.wait({instance.child.exited}, timeout=SETTING_UP)
 
 
 async def _pump(stream: Stream, channel: Channel, descriptor: int) -> None:

@@ -39,7 +39,8 @@ FLUSH = 5.0
 """Seconds to wait, at the end, for the last words of streams and the acknowledgement of the last events, which are on
 the spool anyway."""
 DESCRIPTORS = 65536
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, *WARNINGS)
 """The batch system's, for walltime, cancel and preemption; USR1 and USR2 are what it can be told to warn with."""
 
 logger = logging.getLogger(__name__)
@@ -102,11 +103,18 @@ class Runner:
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        grace = max(0.0, self._settings.kill_wait - FLUSH)
         for number in ENDING_SIGNALS:
-            loop.add_signal_handler(number, self._end, grace, "AllocationEnding", "the allocation is about to end")
+            loop.add_signal_handler(number, self._warned, number)
         if self._settings.lifeline is not None:
             loop.add_reader(self._settings.lifeline, self._lost_supervisor, self._settings.lifeline)
+
+    def _warned(self, number: int) -> None:
+        """SIGTERM leaves KillWait, a warning the rest of the walltime; a part of it is for writing the ends."""
+        left = self._settings.kill_wait
+        if number in WARNINGS and self._settings.ends_at is not None:
+            left = max(left, self._settings.ends_at - time.time())
+        words = f"the allocation is about to end, in {left:.0f} s"
+        self._end(left - min(FLUSH, left / 4), "AllocationEnding", words)
 
     def _lost_supervisor(self, lifeline: int) -> None:
         asyncio.get_running_loop().remove_reader(lifeline)
@@ -176,7 +184,7 @@ class Runner:
 
 
 async def serve(settings: Settings) -> None:
-    scratch = Scratch(os.environ)
+    scratch = Scratch(os.environ, settings.allocation.name)
     try:
         await Runner(settings, scratch).run()
     finally:

@@ -65,6 +65,10 @@ class ContainerSpec:
     termination_log: Mount
 
 
+class NotYet(ValueError):
+    """The container is still being set up: it can be entered a moment later."""
+
+
 class Runtime(Protocol):
     """Errors: `start` and `exec` raise OSError or ValueError with words when the container cannot be set up."""
 

@@ -33,15 +33,18 @@ def safe(name: str) -> str:
 
 
 class Scratch:
-    """The runner's own corner of the node."""
+    """The runner's own corner of the node, with the allocation's nonce in its name: what a killed runner leaves can
+    be told from what lives."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], nonce: str) -> None:
         parent = next(
             (environment[name] for name in ("FARNODE_SCRATCH", "SLURM_TMPDIR", "TMPDIR") if environment.get(name)),
             "/tmp",  # noqa: S108 mkdtemp makes a private directory in it
         )
-        self.disk = tempfile.mkdtemp(prefix="farnode-", dir=os.path.abspath(parent))
-        self.memory = tempfile.mkdtemp(prefix="farnode-", dir=MEMORY) if os.access(MEMORY, os.W_OK) else self.disk
+        self.disk = tempfile.mkdtemp(prefix=f"farnode-{nonce}-", dir=os.path.abspath(parent))
+        self.memory = (
+            tempfile.mkdtemp(prefix=f"farnode-{nonce}-", dir=MEMORY) if os.access(MEMORY, os.W_OK) else self.disk
+        )
 
     def remove(self) -> None:
         shutil.rmtree(self.disk, ignore_errors=True)

@@ -28,7 +28,7 @@ class Once:
         async with lock:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                while not _taken(file):  # noqa: ASYNC110  # another host's lock raises no event here
+                while not _taken(file):  # another host's lock raises no event here
                     await asyncio.sleep(_POLL)
                 yield
             finally:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 from ...wire.messages import PodOrder
 from .. import gpu
-from ..runtime import Command, ContainerSpec, Failure, Mount
+from ..runtime import Command, ContainerSpec, Failure, Mount, NotYet
 from . import batch, container, holder, launch
 from .root import in_order
 
@@ -98,7 +98,7 @@ class ApptainerRuntime:
             with open(state_path(spec), encoding="ascii") as file:
                 holder_pid, start_time = map(int, file.read().split())
         except (OSError, ValueError):
-            raise ValueError("the container is just being started or has ended") from None
+            raise NotYet("the container is just being started or has ended") from None
         order = {**self._order(spec, argv, tty), "kind": "inside", "pid": holder_pid, "start_time": start_time}
         return launch.command(spec, order, batch.for_tools(self._environ))
 

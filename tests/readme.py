@@ -1,0 +1,122 @@
+"""The tables of README.md that are made from the code: `python -m tests.readme` writes them anew.
+
+Each stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from farnode.gateway.config import GatewayConfig
+from farnode.gateway.config_values import HostPort
+from farnode.model import annotations, gpu
+from farnode.model.fields import KINDS
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MADE = {
+    "state": "`~/.local/state/farnode/<site>`",
+    "spool": "`~/.farnode/spool/<site>`",
+    "listen": "`unix:<state>/gateway.sock`",
+    "runners.advertise": "this host's name",
+}
+"""Defaults that depend on something; in words."""
+SIZES = {"quotas.bundleBytes", "quotas.spoolBytes", "images.maxBytes"}
+SHOWN = {
+    "spec": "pod",
+    "container": "container",
+    "volume": "volume",
+    "securityContext": "container.securityContext",
+    "podSecurityContext": "pod.securityContext",
+}
+
+
+def written(text: str) -> str:
+    """The README with its tables as they are now."""
+    return BLOCK.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
+
+
+def settings() -> str:
+    rows = [
+        f"| `{name}` | {_default(name, field)} | {' '.join((field.description or '').split())} |"
+        for name, field in _fields(GatewayConfig)
+        if name != "provider.settings"  # whatever the driver takes; the README has them by hand
+    ]
+    return "\n".join(["| key | default | meaning, and why this default |", "|---|---|---|", *rows]) + "\n"
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        below = field.annotation
+        if isinstance(below, type) and issubclass(below, BaseModel):
+            yield from _fields(below, f"{key}.")
+        else:
+            yield key, field
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if name in MADE:
+        return MADE[name]
+    value: Any = field.default
+    if value is PydanticUndefined:
+        return "none" if field.default_factory else "must be given"
+    if isinstance(value, HostPort):
+        return f"`{value.host}:{value.port}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(value)}]`" if value else "none"
+    if name in SIZES:
+        return f"`{_size(value)}`"
+    return f"`{_duration(value)}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def _size(count: int) -> str:
+    for unit, length in (("Gi", 1 << 30), ("Mi", 1 << 20)):
+        if count % length == 0:
+            return f"{count // length}{unit}"
+    return str(count)
+
+
+def gpus() -> str:
+    rows = [f"| `{row.example}` | {row.meaning} |" for row in gpu.TABLE]
+    return "\n".join(["| in `resources.limits` | is |", "|---|---|", *rows]) + "\n"
+
+
+def fields() -> str:
+    """By name only; the words are in `farnode.model.fields`."""
+    rows = [
+        f"| {title} | {_names(KINDS[kind].honoured)} | {_names(KINDS[kind].harmless)} | {_names(KINDS[kind].refused)} |"
+        for kind, title in SHOWN.items()
+    ]
+    return "\n".join(["| in | honoured | harmless | refused |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _names(names: object) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "—"  # type: ignore[attr-defined]
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "annotations": annotations.markdown,
+    "settings": settings,
+    "gpus": gpus,
+    "fields": fields,
+}
+
+if __name__ == "__main__":
+    README.write_text(written(README.read_text("utf-8")), "utf-8")
