@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.scenarios.declared", "tests.scenarios.pods")
+pytest.register_assert_rewrite("tests.scenarios.declared")

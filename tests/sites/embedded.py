@@ -33,7 +33,7 @@ class EmbeddedSite(GatewaySite):
         self.name = "local"
         self.nodes = 1
         self.gpus = {"local": {"a100": gpus}} if gpus else {}
-        self.patience = 30.0
+        self.patience = 60.0
         self.state, self.spool = self.directory / "state", self.directory / "spool"
         self.log = self.directory / "gateway.log"
         self.config = self.directory / "gateway.yaml"

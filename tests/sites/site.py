@@ -203,6 +203,7 @@ class GatewaySite(ABC):
         except BaseException:
             if self.is_running:
                 self.kill()
+            self._clear()
             raise
         return self
 

@@ -58,6 +58,7 @@ class Running:
 
 def serve(config_path: Path) -> None:
     """Run until SIGTERM or SIGINT; pods go on without a gateway and are found again by the next."""
+    os.umask(0o077)  # whatever is written, by image tools too, is this account's alone
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(_serve(load(config_path)))

@@ -5,9 +5,13 @@ It lives no longer than its stream, its container, or itself.
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import os
+import termios
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,20 +99,21 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
     except (OSError, ValueError) as error:
         raise Unavailable(f"exec failed: {error}") from error
     instance.execs.add(session.child.pid)
-    pumps = {asyncio.ensure_future(_pump(stream, channel, fd)) for channel, fd in session.outputs.items()}
+    pumps = [_Pump(stream, channel, descriptor) for channel, descriptor in session.outputs.items()]
+    pumping: set[asyncio.Future[None]] = {asyncio.ensure_future(pump.run()) for pump in pumps}
     feeding = asyncio.ensure_future(_feed(stream, session))
     try:
         ends: list[asyncio.Future[Any]] = [session.child.exited, feeding]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if session.child.exited.done():
-            await asyncio.wait(pumps, timeout=DRAIN)
+            await _drained(pumps, pumping)
             await stream.close(exit_code=session.child.exited.result())
     finally:
         if not session.child.exited.done():
             kill_trees([session.child.pid])
-        for task in (feeding, *pumps):
+        for task in (feeding, *pumping):
             task.cancel()
-        await asyncio.gather(feeding, *pumps, return_exceptions=True)
+        await asyncio.gather(feeding, *pumping, return_exceptions=True)
         instance.execs.discard(session.child.pid)
         session.close()
 
@@ -124,13 +129,46 @@ async def _begun(attempt: Attempt, instance: Instance, options: ExecOptions) -> 
             await asyncio.wait({instance.child.exited}, timeout=SETTING_UP)
 
 
-async def _pump(stream: Stream, channel: Channel, descriptor: int) -> None:
-    with contextlib.suppress(StreamClosed, OSError):
-        while True:
-            data = await pipes.read(descriptor)
-            if not data:
-                return
-            await stream.send(channel, data)
+class _Pump:
+    """One output, from its pipe onto the stream as fast as that is read."""
+
+    def __init__(self, stream: Stream, channel: Channel, descriptor: int) -> None:
+        self._stream = stream
+        self._channel = channel
+        self._descriptor = descriptor
+        self._taken = self._sent = 0
+
+    async def run(self) -> None:
+        with contextlib.suppress(StreamClosed, OSError):
+            while True:
+                data = await pipes.read(self._descriptor)
+                if not data:
+                    return
+                self._taken += len(data)
+                await self._stream.send(self._channel, data)
+                self._sent += len(data)
+
+    @property
+    def sent(self) -> int:
+        return self._sent
+
+    @property
+    def written(self) -> int:
+        """Bytes that came out of the process and its children so far, what is still in the pipe with them."""
+        waiting: array.array[int] = array.array("i", [0])
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._descriptor, termios.FIONREAD, waiting)
+        return self._taken + waiting[0]
+
+
+async def _drained(pumps: Sequence[_Pump], pumping: set[asyncio.Future[None]]) -> None:
+    """The process is gone: return when all it wrote was sent, however slowly that is read, and no child of it holds
+    the pipes any more, or not for long."""
+    owed = [pump.written for pump in pumps]
+    while pumping:
+        _, pumping = await asyncio.wait(pumping, timeout=DRAIN)
+        if all(pump.sent >= bytes_ for pump, bytes_ in zip(pumps, owed)):
+            return
 
 
 async def _feed(stream: Stream, session: Session) -> None:
