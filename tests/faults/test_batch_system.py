@@ -21,7 +21,7 @@ SETTINGS = {
     "fenceAfter": "10m",
     "settleAfter": "3s",
     "runtimes": ["process"],
-    "provider": {"kind": "slurm", "commandTimeout": "4s"},
+    "provider": {"kind": "slurm", "commandTimeout": 4},
 }
 
 

@@ -176,7 +176,7 @@ class World(RuleBasedStateMachine):
         job = self.jobs[nonce] = Job(nonce, Phase.RUNNING, runner=True, connected=True)
         self.tell(s.AllocationWanted(self.now, AllocationRequest(nonce, 1, 0, f"/spool/{nonce}"), "main", pod=uid))
         self.tell(s.AllocationSubmitted(self.now, nonce, f"j{nonce}"))
-        self.tell(s.RunnerConnected(self.now, nonce, f"i{nonce}", {"gpus": []}, []))
+        self.tell(s.RunnerConnected(self.now, nonce, f"i{nonce}", "n1", {"gpus": []}, []))
         assert job.alive() == {(uid, 1)}
 
     @rule(data=st.data(), outcome=st.sampled_from(["id", "unclear", "lost", "refused", "later"]))
@@ -219,7 +219,7 @@ class World(RuleBasedStateMachine):
         job.connected = True
         job.acked = max(job.acked, allocation.acked)
         held = [{"uid": u, "attempt": a, "ended": state == "ended"} for (u, a), state in job.attempts.items()]
-        self.tell(s.RunnerConnected(self.now, job.nonce, f"i{job.nonce}", {"gpus": []}, held))  # type: ignore[arg-type]
+        self.tell(s.RunnerConnected(self.now, job.nonce, f"i{job.nonce}", "n1", {"gpus": []}, held))  # type: ignore[arg-type]
 
     @rule(data=st.data())
     def disconnect(self, data: st.DataObject) -> None:

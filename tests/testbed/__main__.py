@@ -22,11 +22,11 @@ Site {name} is up: an edge (login node, slurmctld) and {nodes} compute nodes
   partitions     main (default), short (10 minutes)
   registry       {registry}  ({images}; plain HTTP: apptainer pull --no-https)
   this machine   is 'hub' ({hub}) at the edge; nothing here can connect into the site
-  shell          python -m tests.testbed site shell --index {index} [--user alice|bob|root] [--node n1]
-  end            python -m tests.testbed site down --index {index}
+  shell          .venv/bin/python -m tests.testbed site shell --index {index} [--user alice|bob|root] [--node n1]
+  end            .venv/bin/python -m tests.testbed site down --index {index}
 
 farnode is installed at the edge. In the shell, as alice:
-  printf 'site: {name}\nprovider: slurm\nimages: {{insecureRegistries: ["{registry}"]}}\n' > gateway.yaml
+  printf 'site: {name}\\nprovider: slurm\\nimages: {{insecureRegistries: ["{registry}"]}}\\n' > gateway.yaml
   farnode doctor -c gateway.yaml
   farnode gateway start -c gateway.yaml > gateway.log 2>&1 &
   farnode run --image {registry}/farnode/busybox:1 --gpus 1 --command -- sh -c 'hostname; echo $CUDA_VISIBLE_DEVICES'

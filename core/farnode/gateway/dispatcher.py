@@ -133,6 +133,8 @@ class Dispatcher:
             )
             for pod in pods
         ]
+        for pod in pods:
+            log.info("pod %s attempt %d: goes to allocation %s", pod.uid, pod.attempt, nonce)
         self._runners.send(nonce, {"type": "start", "pods": orders})
 
     def _once(self, kind: str, key: str, work: Coroutine[Any, Any, None]) -> None:
@@ -241,6 +243,7 @@ class Dispatcher:
             answers = [AllocationId(request.nonce) for request in wanted]
         at = self._engine.clock()
         for request, answer in zip(wanted, answers, strict=True):
+            log.info("allocation %s: submitted, %s", request.nonce, answer)
             if isinstance(answer, Refused):
                 await self._engine.tell(s.AllocationRefused(at, request.nonce, answer.words, answer.again))
             else:

@@ -18,7 +18,7 @@ from farnode.errors import Invalid
 from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Changed, Machine
 from farnode.gateway.port import EventsGone
-from farnode.gateway.records import AllocationRecord, Life
+from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.gateway.store import TOMBSTONES, Batch, Store
 from farnode.model.bundle import Bundle, parse_bundle
 
@@ -155,11 +155,17 @@ class Engine:
             self._order.pop(uid, None)
             if pod is not None:
                 self._order[uid] = seq
+                self._tell_log(pod)
         self._gone.extend(batch.gone)
         for owner, _, seconds in batch.usage:
             self.node_seconds[owner] += seconds
         news, self._news = self._news, asyncio.Event()
         news.set()
+
+    def _tell_log(self, pod: PodRecord) -> None:
+        if pod.stage is Stage.ENDED and log.isEnabledFor(logging.INFO):
+            reason = pod.status.get("reason", "")
+            log.info("pod %s attempt %d: %s %s", pod.uid, pod.attempt, pod.status.get("phase"), reason)
 
     def changes(self, after: int) -> list[tuple[int, str, str | None]]:
         """(seq, uid, owner if it is gone) of all that changed after `after`, oldest first."""

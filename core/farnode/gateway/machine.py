@@ -164,7 +164,11 @@ class Machine:
         self.demands[pod.uid] = demand(pod)
         self.changed.bundles.add(pod.uid)
         status = waiting_status(pod, "ContainerCreating", "waiting for images", at=event.at)
-        self._save(PodRecord(pod.uid, event.owner, event.at, Stage.IMAGES, status, event.runtime))
+        record = PodRecord(pod.uid, event.owner, event.at, Stage.IMAGES, status, event.runtime)
+        if pod.ignored:
+            words = "; ".join(f"{ignored.field}: {ignored.reason}" for ignored in pod.ignored)
+            record = self._note(record, event.at, "FieldsIgnored", words)
+        self._save(record)
         self._effects.append(s.FetchImages(pod.uid))
 
     def _inputs_updated(self, event: s.InputsUpdated) -> None:
@@ -433,6 +437,7 @@ class Machine:
                 life=Life.RUNNING,
                 started=event.at,
                 capacity=event.capacity,
+                nodes=allocation.nodes or (event.host,),
                 phase=Phase.RUNNING.value,
             )
         allocation = self._store(replace(allocation, heard=event.at, absent=None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -101,11 +102,10 @@ class Planner:
 
     def _ask(self, waiting: Sequence[PodRecord], live: Sequence[AllocationRecord], at: float) -> Iterator[s.Stimulus]:
         machine = self._machine
-        offers = [offer for offer in self.offers if not offer.standing]
-        if not offers:
+        if not self.offers:
             return
-        choose = cache(lambda needs: place(needs, offers))
-        counts = {offer.name: sum(record.offer == offer.name for record in live) for offer in offers}
+        choose = cache(lambda needs: place(needs, self.offers))
+        counts = Counter(record.offer for record in live)
         for pod in waiting:
             if pod.uid not in machine.queued:
                 continue
@@ -114,6 +114,8 @@ class Planner:
                 yield s.Unplaceable(at, pod.uid, placement.words)
                 continue
             offer = placement.offer
+            if offer.standing:
+                continue  # its allocation has no room for the pod now
             if offer.max_submit is not None and counts[offer.name] >= offer.max_submit:
                 yield s.Unplaceable(at, pod.uid, f"{offer.name}: {offer.max_submit} batch jobs is this account's limit")
                 continue

@@ -224,8 +224,8 @@ class Runners:
             }
         )
         self.connected[nonce] = runner
-        capacity, held = hello.get("capacity", {}), hello.get("held", [])
-        await self._tell(s.RunnerConnected(self._clock(), nonce, runner.incarnation, capacity, held))
+        host, capacity, held = str(hello.get("host", "")), hello.get("capacity", {}), hello.get("held", [])
+        await self._tell(s.RunnerConnected(self._clock(), nonce, runner.incarnation, host, capacity, held))
         return runner
 
     async def hear(self, runner: Runner, message: dict[str, Any]) -> None:

@@ -109,11 +109,12 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class RunnerConnected:
-    """A runner that proved itself is connected; `held` are the attempts it knows."""
+    """A runner that proved itself is connected; `host` is its node, `held` are the attempts it knows."""
 
     at: float
     nonce: str
     incarnation: str
+    host: str
     capacity: Mapping[str, object]
     held: Sequence[Held]
 
