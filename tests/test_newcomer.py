@@ -155,6 +155,15 @@ def test_a_gpu_pod(box: SlurmSite, alice: Person) -> None:
     assert rows == [[name, "proj1", "farnode site=slurm owner=alice"]]
 
 
+def test_the_demo_on_slurm() -> None:
+    """What `scripts/demo --site slurm` runs, on a site of its own that is gone afterwards."""
+    argv = [sys.executable, "-m", "tests.testbed", "demo"]
+    done = subprocess.run(argv, cwd=EXAMPLE.parents[2], capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.endswith(" ok")]) == 8
+    assert "nothing of it is left" in done.stdout
+
+
 def test_the_exit_code_is_the_pod_s(alice: Person) -> None:
     words = ["--image", "busybox:1.36", "--name", "seven", "--command", "--", "sh", "-c", "echo out; exit 7"]
     done = alice.farnode("run", *words, check=False)

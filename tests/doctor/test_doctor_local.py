@@ -155,3 +155,10 @@ def test_a_registry_that_is_away_and_secrets_that_are_not_there(configure: Confi
     findings = bad(configure(images=images))
     assert f"127.0.0.1:{port} does not answer" in findings["registry"].words
     assert findings["images at the site"].state == "fail"
+
+
+def test_a_queue_longer_than_anybody_waits(configure: Configure, tmp_path: Path) -> None:
+    path = configure(provider={"kind": "local", "queueDelay": 3600})
+    findings = {finding.name: finding for finding in examine(path, patience=1)}
+    assert (findings["job"].state, "still waits in the queue" in findings["job"].words) == ("warn", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway.yaml"]

@@ -51,6 +51,8 @@ def test_a_site_that_is_well(box: SlurmSite, doctor: Doctor) -> None:
     left = box.run("alice", ["find", ".farnode", ".local", "/tmp", "-mindepth", "1"], check=False)
     assert left.stdout == ""
     assert box.run("alice", ["squeue", "-h"]).stdout == ""
+    for node in (1, 2):
+        assert box.run("alice", ["find", "/tmp", "/dev/shm", "-user", "alice"], node=node).stdout == ""
 
 
 def test_its_jobs_are_ours_to_recognise(box: SlurmSite, doctor: Doctor) -> None:

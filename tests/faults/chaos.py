@@ -53,7 +53,9 @@ class Driver:
 class Chaos:
     """Does all of `deeds` in random order, with pauses drawn between 0 and `pause` seconds, while the block lasts."""
 
-    def __init__(self, site: GatewaySite, driver: Driver, rng: random.Random, pause: float, deeds: Sequence[str]) -> None:
+    def __init__(
+        self, site: GatewaySite, driver: Driver, rng: random.Random, pause: float, deeds: Sequence[str]
+    ) -> None:
         self.done: Counter[str] = Counter()
         self.error: BaseException | None = None
         self._site, self._driver, self._rng, self._pause = site, driver, rng, pause

@@ -38,6 +38,7 @@ def faulty_box(settings: Mapping[str, Any], spec: SiteSpec) -> Iterator[BoxSite]
 
 def relaunch(site: GatewaySite) -> None:
     """Kill the gateway, wherever it is in its life, and start the next one without waiting for it."""
+    assert site.is_running, f"the gateway ended by itself:\n{site.log.read_text()[-4000:]}"
     site.kill()
     site._gateway = site._launch()
 

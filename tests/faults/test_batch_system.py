@@ -1,4 +1,4 @@
-"""A batch system that fails, hangs, lies or is away: no pod is lost, none is run twice, and users read why they wait."""
+"""A batch system that fails, hangs, lies or is away: no pod is lost, none runs twice, and users read why they wait."""
 
 from __future__ import annotations
 

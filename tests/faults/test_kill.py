@@ -75,7 +75,7 @@ def _run(site: GatewaySite, rng: random.Random, bundles: list[dict[str, Any]], d
         driver.start()
         with Chaos(site, driver, rng, pause, deeds) as chaos:
             chaos.wait(patience)
-        wait_until(lambda: site.is_running and history.ended(policies), "every pod ends", patience)
+        wait_until(lambda: site._lives() and history.ended(policies), "every pod ends", patience)
         driver.finish(patience)
         _check_ends(site, policies, history, testimony)
     _check_nothing_left(site)

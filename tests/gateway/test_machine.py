@@ -117,14 +117,14 @@ class World(RuleBasedStateMachine):
     def submit(self, policy: str) -> None:
         uid = str(uuid.UUID(int=len(self.policies) + 1))
         self.policies[uid] = policy
-        self.tell(s.Submitted(self.now, "alice", bundle(uid, policy), "process"))
+        self.tell(s.Submitted(self.now, "alice", bundle(uid, policy), "apptainer"))
 
     @rule(data=st.data())
     def submit_again(self, data: st.DataObject) -> None:
         if self.machine.pods:
             uid = data.draw(st.sampled_from(sorted(self.machine.pods)))
             before = self.machine.pods[uid]
-            self.tell(s.Submitted(self.now, "alice", bundle(uid, "Never"), "process"))
+            self.tell(s.Submitted(self.now, "alice", bundle(uid, "Never"), "apptainer"))
             assert self.machine.pods[uid] == before
 
     @rule(data=st.data(), grace=st.sampled_from([None, 0.0, 30.0]), purge=st.booleans())

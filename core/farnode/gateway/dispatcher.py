@@ -159,10 +159,6 @@ class Dispatcher:
         if pod is None:
             return
         containers = self._machine.bundles[uid].pod.all_containers
-        if pod.runtime == "process":
-            images = tuple({container.image: Image(container.image) for container in containers}.values())
-            await self._engine.tell(s.ImagesReady(self._engine.clock(), uid, images))
-            return
         ready: dict[str, Image] = {}
         for container in containers:
             try:

@@ -23,6 +23,7 @@ from farnode.model.allocation import AllocationState, Cause, Phase
 from farnode.model.bundle import Bundle
 from farnode.model.demand import Demand
 from farnode.model.gpu import demand
+from farnode.model.image import Image
 from farnode.model.status import failed_status, lost_status, restart_counts, status_of, waiting_status
 from farnode.wire.messages import EventFrame
 
@@ -168,8 +169,16 @@ class Machine:
         if pod.ignored:
             words = "; ".join(f"{ignored.field}: {ignored.reason}" for ignored in pod.ignored)
             record = self._note(record, event.at, "FieldsIgnored", words)
-        self._save(record)
-        self._effects.append(s.FetchImages(pod.uid))
+        if event.runtime == "process":  # has no images to wait for
+            images = {container.image: Image(container.image) for container in pod.all_containers}
+            self._queue(record, tuple(images.values()), event.at)
+        else:
+            self._save(record)
+            self._effects.append(s.FetchImages(pod.uid))
+
+    def _queue(self, pod: PodRecord, images: tuple[Image, ...], at: float) -> None:
+        status = self._waiting(pod, "waiting for room at the site", at)
+        self._save(replace(pod, stage=Stage.QUEUED, queued=at, images=images, failures=0, retry=None, status=status))
 
     def _inputs_updated(self, event: s.InputsUpdated) -> None:
         pod = self.pods.get(event.uid)
@@ -182,11 +191,7 @@ class Machine:
         pod = self.pods.get(event.uid)
         if pod is None or pod.stage is not Stage.IMAGES:
             return
-        status = self._waiting(pod, "waiting for room at the site", event.at)
-        queued = replace(
-            pod, stage=Stage.QUEUED, queued=event.at, images=event.images, failures=0, retry=None, status=status
-        )
-        self._save(queued)
+        self._queue(pod, event.images, event.at)
 
     def _images_failed(self, event: s.ImagesFailed) -> None:
         pod = self.pods.get(event.uid)

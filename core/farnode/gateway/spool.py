@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -86,7 +87,8 @@ class Spool:
         temporary.rename(directory / "connect.json")
 
     def events(self, nonce: str, incarnation: str, after: int) -> list[EventFrame]:
-        """What the runner wrote down beyond `after`; a line cut short by a full disk or a power cut ends it."""
+        """What the runner wrote down beyond `after`; a line cut short by a full disk is passed over: the runner
+        wrote its event again when there was room."""
         try:
             lines = (self.directory(nonce) / f"events-{incarnation}.jsonl").read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -129,7 +131,5 @@ class Spool:
 
 def _frames(lines: list[bytes]) -> Iterator[EventFrame]:
     for line in lines:
-        try:
+        with suppress(ValueError):
             yield json.loads(line)
-        except ValueError:
-            return

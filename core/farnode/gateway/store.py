@@ -8,7 +8,6 @@ its last change, so `after=SEQ` is "all with a higher number"; the uids of remov
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -17,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import orjson
 
 from farnode.errors import Invalid
 from farnode.gateway.records import AllocationRecord, PodRecord
@@ -79,9 +80,9 @@ class Store:
     def load(self) -> Loaded:
         rows = self._db.execute
         return Loaded(
-            [(seq, decode(PodRecord, json.loads(text))) for seq, text in rows("SELECT seq, record FROM pods")],
-            {uid: json.loads(text) for uid, text in rows("SELECT uid, document FROM bundles")},
-            [decode(AllocationRecord, json.loads(text)) for (text,) in rows("SELECT record FROM allocations")],
+            [(seq, decode(PodRecord, orjson.loads(text))) for seq, text in rows("SELECT seq, record FROM pods")],
+            {uid: orjson.loads(text) for uid, text in rows("SELECT uid, document FROM bundles")},
+            [decode(AllocationRecord, orjson.loads(text)) for (text,) in rows("SELECT record FROM allocations")],
             list(rows("SELECT seq, uid, owner FROM gone ORDER BY seq")),
             dict(rows("SELECT name, value FROM settings")),
         )
@@ -135,7 +136,7 @@ def _absent(rows: Mapping[str, object | None]) -> Iterable[tuple[str]]:
 
 
 def dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return orjson.dumps(value).decode()
 
 
 def encode(value: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 from starlette.requests import Request
@@ -25,7 +25,7 @@ Uid = Annotated[str, Path(description="The pod's UID.")]
 
 
 def reply(content: Any) -> Response:
-    return Response(json.dumps(content, separators=(",", ":")), media_type="application/json")
+    return Response(orjson.dumps(content), media_type="application/json")
 
 
 @router.post("/v1/pods", **returns("Verdicts", 400, 413), openapi_extra=body("Bundles"))
@@ -70,7 +70,7 @@ async def events(context: Ctx, caller: Who, after: Count = None) -> Response:
 
 
 def _line(event: EventView) -> bytes:
-    return json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @router.get("/v1/pods/{uid}/logs/{container}", **returns(None, 400, 404, 409, media_type="application/octet-stream"))
