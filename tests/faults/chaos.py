@@ -87,12 +87,12 @@ class Chaos:
             self.done[role] += 1
         return bool(found)
 
-    def wait(self, timeout: float) -> None:
-        """Until every deed is done."""
-        self._thread.join(timeout)
-        assert not self._thread.is_alive(), "the killing took too long"
+    @property
+    def over(self) -> bool:
+        """Whether every deed is done; raises what went wrong with one."""
         if self.error is not None:
             raise self.error
+        return not self._thread.is_alive()
 
     def __enter__(self) -> Chaos:
         self._thread.start()

@@ -64,7 +64,7 @@ def test_a_gateway_goes_on_with_a_database_of_version_1() -> None:
     shutil.copy(DATABASE, site.state / "farnode.db")
     with site, site.client("admin") as client:
         assert {pod.uid for pod in client.pods()} == set(PODS.values())
-        wait_until(lambda: all(pod.ended for pod in client.pods()), "all pods end", 60)
+        wait_until(lambda: all(pod.ended for pod in client.pods()), "all pods end", 25)
         ends = {pod.name: (pod.phase, pod.reason, pod.attempt) for pod in client.pods()}
     once = ("Succeeded", "", 1)
     assert ends == {

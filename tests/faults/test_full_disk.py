@@ -37,7 +37,7 @@ class Disk:
     def fill(self) -> None:
         with self._filler.open("ab", buffering=0) as file:
             for piece in (1 << 20, 4096, 1):
-                with pytest.raises(OSError, match="No space left"):
+                with suppress(OSError):  # there is no room for another piece
                     while True:
                         file.write(b"x" * piece)
         assert os.statvfs(self.path).f_bavail == 0

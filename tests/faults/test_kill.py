@@ -74,7 +74,8 @@ def _run(site: GatewaySite, rng: random.Random, bundles: list[dict[str, Any]], d
     with History(site) as history:
         driver.start()
         with Chaos(site, driver, rng, pause, deeds) as chaos:
-            chaos.wait(patience)
+            # where all pods have ended there may be no runner left to be killed
+            wait_until(lambda: chaos.over or history.ended(policies), "everything was killed", patience)
         wait_until(lambda: site._lives() and history.ended(policies), "every pod ends", patience)
         driver.finish(patience)
         _check_ends(site, policies, history, testimony)

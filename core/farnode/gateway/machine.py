@@ -124,7 +124,7 @@ class Machine:
         for pod in sorted(pods, key=lambda pod: (pod.queued or pod.created, pod.uid)):
             self._index(pod)
             if pod.stage is Stage.IMAGES:
-                self._effects.append(s.FetchImages(pod.uid))
+                self._await_images(pod, at)
         for allocation in self.allocations.values():
             if allocation.life is not Life.ENDED and allocation.cancelled:
                 self._effects.append(s.CancelAllocation(allocation.nonce))
@@ -169,12 +169,16 @@ class Machine:
         if pod.ignored:
             words = "; ".join(f"{ignored.field}: {ignored.reason}" for ignored in pod.ignored)
             record = self._note(record, event.at, "FieldsIgnored", words)
-        if event.runtime == "process":  # has no images to wait for
-            images = {container.image: Image(container.image) for container in pod.all_containers}
-            self._queue(record, tuple(images.values()), event.at)
+        self._save(record)
+        self._await_images(record, event.at)
+
+    def _await_images(self, record: PodRecord, at: float) -> None:
+        if record.runtime == "process":  # has no images to wait for
+            containers = self.bundles[record.uid].pod.all_containers
+            images = {container.image: Image(container.image) for container in containers}
+            self._queue(record, tuple(images.values()), at)
         else:
-            self._save(record)
-            self._effects.append(s.FetchImages(pod.uid))
+            self._effects.append(s.FetchImages(record.uid))
 
     def _queue(self, pod: PodRecord, images: tuple[Image, ...], at: float) -> None:
         status = self._waiting(pod, "waiting for room at the site", at)

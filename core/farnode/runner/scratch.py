@@ -17,7 +17,7 @@ MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private di
 
 
 class ContainerDirectories(NamedTuple):
-    """`run` is the runtime's own; the others appear in the container, `termination_log` as an empty file."""
+    """`run` is the runtime's own, to be made by it where it needs one; the others appear in the container, `termination_log` as an empty file."""
 
     run: str
     home: str
@@ -68,7 +68,8 @@ class AttemptDirectories:
         if paths[0] in self._made:
             for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
-        run, home, tmp = map(self._make, paths)
+        run, home, tmp = paths[0], self._make(paths[1]), self._make(paths[2])
+        self._made[run] = None
         termination_log = touch(f"{self._memory}.{name}.end")
         self._made[termination_log] = None
         return ContainerDirectories(run, home, tmp, termination_log)
