@@ -47,7 +47,7 @@ class Session:
         tty = options.get("tty", False)
         spec = replace(instance.spec, env={"TERM": "xterm", **instance.spec.env}) if tty else instance.spec
         command = attempt.runtime.exec(spec, instance.child.pid, options.get("command", []), tty)
-        command = replace(command, env={**command.env, **instance.marks()}, cwd=command.cwd or spec.directory)
+        command = replace(command, env={**command.env, **instance.marks()}, cwd=command.cwd or spec.home)
         stdio = self._open_terminal(options) if tty else self._open_pipes(options)
         try:
             self.child: Child = attempt.host.children.start(command, stdio)

@@ -92,7 +92,7 @@ class Instance:
 
     def _start(self) -> Child:
         command = self._attempt.runtime.start(self.spec)
-        command = replace(command, env={**command.env, **self.marks()}, cwd=command.cwd or self.spec.directory)
+        command = replace(command, env={**command.env, **self.marks()}, cwd=command.cwd or self.spec.home)
         outputs = [pty.open_terminal()] if self.spec.tty else [os.pipe(), os.pipe()]
         out, err = outputs[0][1], outputs[-1][1]
         try:

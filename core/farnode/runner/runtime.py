@@ -15,7 +15,7 @@ from ..wire.messages import ImageOrder, PodOrder
 @dataclass(frozen=True)
 class Command:
     """A process to start on the node. `env` is exact: nothing is inherited. `argv[0]` without a slash is looked for
-    on `env`'s PATH. `cwd` None is the container's scratch directory."""
+    on `env`'s PATH. `cwd` None is the container's home."""
 
     argv: list[str]
     env: dict[str, str]
@@ -44,8 +44,8 @@ class ContainerSpec:
     `argv_entry` is ENTRYPOINT and arguments; empty: what the image says. `env` is the image's and the pod's, with the
     marks (FARNODE_ATTEMPT, FARNODE_CONTAINER, FARNODE_NONCE) that must reach every process of the container: leftovers
     are found by them. `gpus` are device names of the allocation. `home`, `tmp` and `shm` are directories of the node
-    that exist; `directory` (mode 0700) is the runtime's own to write to. `termination_log` is an empty file to appear
-    where the pod says; a runtime that cannot show single files ignores it.
+    that exist; `directory` is the runtime's own, to be made (mode 0700) by it where it needs one. `termination_log` is
+    an empty file to appear where the pod says; a runtime that cannot show single files ignores it.
     """
 
     name: str
