@@ -17,7 +17,8 @@ MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private di
 
 
 class ContainerDirectories(NamedTuple):
-    """`run` is the runtime's own, to be made by it where it needs one; the others appear in the container, `termination_log` as an empty file."""
+    """`run` is the runtime's own, to be made by it where it needs one; the others appear in the container,
+    `termination_log` as an empty file."""
 
     run: str
     home: str
