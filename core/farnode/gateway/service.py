@@ -124,6 +124,8 @@ class Gateway:
         return needs.runtime or containers[0]
 
     async def _durable(self, *stimuli: s.Stimulus) -> None:
+        if self._engine.problem:
+            raise Transient(f"{self._engine.problem}; try again", retry_after=5)
         try:
             await asyncio.wait_for(self._engine.ask(*stimuli), STORE_TIMEOUT)
         except TimeoutError as error:

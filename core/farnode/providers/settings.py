@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from farnode.errors import Invalid
+from farnode.model.duration import parse_duration
 from farnode.model.quantity import Quantity
 
 
@@ -48,8 +49,10 @@ class Keys:
 
     def seconds(self, key: str, default: float) -> float:
         value = self.take(key, default)
+        if isinstance(value, str):
+            return float(parse_duration(value, self.path(key)))
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            raise Invalid(self.path(key), f"{value!r} is not a number of seconds")
+            raise Invalid(self.path(key), f"{value!r} is neither a number of seconds nor a duration such as 30s")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:

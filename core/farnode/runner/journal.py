@@ -18,6 +18,8 @@ from ..wire.messages import EventFrame
 
 REMEMBERED = 4096
 """Unacknowledged events in memory, some 2 KiB each."""
+RETRY = 5.0
+"""Seconds between tries to write what a full spool refused."""
 
 PREFIX = b'{"seq":'
 
@@ -75,11 +77,18 @@ class Journal:
         while self.acked < self.last:
             await self._change()
 
+    async def keep_writing(self) -> None:
+        """Try again, now and then, what the spool did not take: the next event may be long in coming."""
+        while True:
+            await asyncio.sleep(RETRY)
+            if self._written < self.last:
+                self._write()
+
     def close(self) -> None:
         self._file.close()
 
     def _write(self) -> None:
-        """What the spool does not take stays in memory and is tried again with the next event."""
+        """What the spool does not take stays in memory and is tried again with the next event, or by `keep_writing`."""
         unwritten = list(takewhile(lambda event: event.seq > self._written, reversed(self._recent)))
         lines = b"".join([event.line + b"\n" for event in reversed(unwritten)])
         data = b"\n" + lines if self._torn else lines

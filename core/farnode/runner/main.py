@@ -92,7 +92,7 @@ class Runner:
             self._journal.close()
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._connected(), self._unheard(), self._idle(), self._drained()]
+        return [self._connected(), self._unheard(), self._idle(), self._drained(), self._journal.keep_writing()]
 
     def _end(self, grace: float, reason: str, message: str) -> None:
         """Nothing may come between a signal and this: a container that got it too must not count as failed."""
