@@ -88,11 +88,11 @@ class World(RuleBasedStateMachine):
                     assert key not in self.started, f"attempt {key} starts twice"
                     self.started.add(key)
                     job.attempts[key] = "running"
-                    job.emit(*key, phase="Running")
+                    job.emit(*key, phase="Running", started_at=0.0)
             case s.StopPod(_, uid, attempt, _, reason, _) if job and job.connected:
                 if job.attempts.get((uid, attempt)) == "running":
                     job.attempts[uid, attempt] = "ended"
-                    job.emit(uid, attempt, phase="Failed", reason=reason, ended=True)
+                    job.emit(uid, attempt, phase="Failed", reason=reason, started_at=0.0, ended=True)
                 elif (uid, attempt) not in job.attempts:
                     job.attempts[uid, attempt] = "ended"
                     job.emit(uid, attempt, phase="Failed", ended=True)
@@ -176,7 +176,7 @@ class World(RuleBasedStateMachine):
         job = self.jobs[nonce] = Job(nonce, Phase.RUNNING, runner=True, connected=True)
         self.tell(s.AllocationWanted(self.now, AllocationRequest(nonce, 1, 0, f"/spool/{nonce}"), "main", pod=uid))
         self.tell(s.AllocationSubmitted(self.now, nonce, f"j{nonce}"))
-        self.tell(s.RunnerConnected(self.now, nonce, f"i{nonce}", "n1", {"gpus": []}, []))
+        self.tell(s.RunnerConnected(self.now, nonce, f"i{nonce}", "n1", None, {"gpus": []}, []))
         assert job.alive() == {(uid, 1)}
 
     @rule(data=st.data(), outcome=st.sampled_from(["id", "unclear", "lost", "refused", "later"]))
@@ -219,7 +219,7 @@ class World(RuleBasedStateMachine):
         job.connected = True
         job.acked = max(job.acked, allocation.acked)
         held = [{"uid": u, "attempt": a, "ended": state == "ended"} for (u, a), state in job.attempts.items()]
-        self.tell(s.RunnerConnected(self.now, job.nonce, f"i{job.nonce}", "n1", {"gpus": []}, held))  # type: ignore[arg-type]
+        self.tell(s.RunnerConnected(self.now, job.nonce, f"i{job.nonce}", "n1", None, {"gpus": []}, held))  # type: ignore[arg-type]
 
     @rule(data=st.data())
     def disconnect(self, data: st.DataObject) -> None:
@@ -239,7 +239,7 @@ class World(RuleBasedStateMachine):
         if running:
             nonce, uid, attempt = data.draw(st.sampled_from(running))
             self.jobs[nonce].attempts[uid, attempt] = "ended"
-            self.jobs[nonce].emit(uid, attempt, phase=phase, ended=True)
+            self.jobs[nonce].emit(uid, attempt, phase=phase, started_at=0.0, ended=True)
 
     @rule(data=st.data(), cause=st.sampled_from(list(Cause)), told=st.booleans())
     def job_ends(self, data: st.DataObject, cause: Cause, told: bool) -> None:
@@ -251,7 +251,7 @@ class World(RuleBasedStateMachine):
             if told:  # by SIGTERM, in time
                 for uid, attempt in sorted(job.alive()):
                     job.attempts[uid, attempt] = "ended"
-                    job.emit(uid, attempt, phase="Failed", reason=ALLOCATION_ENDING, ended=True)
+                    job.emit(uid, attempt, phase="Failed", reason=ALLOCATION_ENDING, started_at=0.0, ended=True)
             job.runner = job.connected = False
 
     @rule()
@@ -284,7 +284,7 @@ class World(RuleBasedStateMachine):
             if job.runner and not job.connected and heard is not None and self.now - heard >= RULES.fence_after:
                 for uid, attempt in sorted(job.alive()):  # it fences itself
                     job.attempts[uid, attempt] = "ended"
-                    job.emit(uid, attempt, phase="Failed", reason="RunnerLost", ended=True)
+                    job.emit(uid, attempt, phase="Failed", reason="RunnerLost", started_at=0.0, ended=True)
                 job.runner = False
         self.tell(s.Tick(self.now))
 

@@ -24,7 +24,7 @@ from farnode.providers.slurm.settings import SlurmSettings
         ({"gpus": {"a100": "nvidia"}}, "gpus.a100"),
         ({"gpuMemory": {"a100": "much"}}, "gpuMemory.a100"),
         ({"gpuMemory": {"a100": -1}}, "gpuMemory.a100"),
-        ({"commandTimeout": "30s"}, "commandTimeout"),
+        ({"commandTimeout": "soon"}, "commandTimeout"),
         ({"callsPerMinute": 0}, "callsPerMinute"),
         ({"burst": True}, "burst"),
         ({"path": 1}, "path"),

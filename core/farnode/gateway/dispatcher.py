@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from farnode.errors import Transient
 from farnode.gateway import stimuli as s
 from farnode.gateway.engine import Engine
 from farnode.gateway.images import ImageError, ImageStore
-from farnode.gateway.records import Life, Stage
+from farnode.gateway.records import Life, PodRecord, Stage
 from farnode.gateway.runners import Runners
 from farnode.gateway.spool import Spool
 from farnode.model.allocation import AllocationId, Refused
@@ -24,9 +26,13 @@ from farnode.model.image import Image
 from farnode.model.offer import Offer
 from farnode.model.order import order
 from farnode.providers.port import AllocationProvider
+from farnode.wire.messages import PodOrder
 
 log = logging.getLogger(__name__)
 
+ORDER_BYTES = 24 * 1024 * 1024
+"""Of one pod; below what a frame can carry."""
+START_BYTES = 8 * 1024 * 1024
 CANCEL_AGAIN = 30.0
 """Seconds after which a cancellation that shows no effect is repeated."""
 FIRST_POLL = 2.0
@@ -120,22 +126,44 @@ class Dispatcher:
                 self._once("remove", nonce, asyncio.to_thread(self._spool.remove, nonce))
 
     def _start(self, nonce: str, uids: Sequence[str]) -> None:
-        pods = [pod for uid in uids if (pod := self._machine.pods.get(uid)) is not None and pod.nonce == nonce]
-        orders = [
-            order(
-                self._machine.bundles[pod.uid],
-                owner=pod.owner,
-                attempt=pod.attempt,
-                images={image.reference: image for image in pod.images},
-                node_name=self._node_name,
-                runtime=pod.runtime,
-                restarts=pod.restarts,
-            )
-            for pod in pods
-        ]
-        for pod in pods:
+        """Orders go in messages of some `START_BYTES`; one that cannot be made or sent ends its pod alone."""
+        waiting: list[PodOrder] = []
+        size = 0
+        for uid in uids:
+            pod = self._machine.pods.get(uid)
+            if pod is None or pod.nonce != nonce:
+                continue
+            try:
+                made = self._order(pod)
+                length = len(orjson.dumps(made))
+            except Exception as error:
+                log.exception("pod %s: its order cannot be made", uid)
+                self._fail(uid, f"its order cannot be made: {error}")
+                continue
+            if length > ORDER_BYTES:
+                self._fail(uid, f"with its inputs it is {length} bytes; a runner takes {ORDER_BYTES}")
+                continue
+            if waiting and size + length > START_BYTES:
+                self._runners.send(nonce, {"type": "start", "pods": waiting})
+                waiting, size = [], 0
             log.info("pod %s attempt %d: goes to allocation %s", pod.uid, pod.attempt, nonce)
-        self._runners.send(nonce, {"type": "start", "pods": orders})
+            waiting.append(made)
+            size += length
+        self._runners.send(nonce, {"type": "start", "pods": waiting})
+
+    def _order(self, pod: PodRecord) -> PodOrder:
+        return order(
+            self._machine.bundles[pod.uid],
+            owner=pod.owner,
+            attempt=pod.attempt,
+            images={image.reference: image for image in pod.images},
+            node_name=self._node_name,
+            runtime=pod.runtime,
+            restarts=pod.restarts,
+        )
+
+    def _fail(self, uid: str, words: str) -> None:
+        self._once("fail", uid, self._engine.tell(s.Unsendable(self._engine.clock(), uid, words)))
 
     def _once(self, kind: str, key: str, work: Coroutine[Any, Any, None]) -> None:
         """Run as a task, unless the same is under way."""
@@ -151,8 +179,8 @@ class Dispatcher:
     async def _guard(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except OSError as error:
-            log.error("%s", error)
+        except Exception:  # a fault in one task is that task's: the gateway goes on
+            log.exception("a task failed")
 
     async def _fetch(self, uid: str) -> None:
         pod = self._machine.pods.get(uid)
@@ -163,13 +191,20 @@ class Dispatcher:
         for container in containers:
             try:
                 ready[container.image] = await self._images.prepare(container.image, container.pull_policy)
-            except ImageError as problem:
-                at = self._engine.clock()
-                retry = at + min(300.0, 10.0 * 2.0**pod.failures)
-                reason = problem.reason if pod.failures == 0 or problem.reason != "ErrImagePull" else "ImagePullBackOff"
-                await self._engine.tell(s.ImagesFailed(at, uid, container.image, reason, str(problem), retry))
+            except Exception as problem:
+                if not isinstance(problem, ImageError):
+                    log.exception("image %s", container.image)
+                await self._engine.tell(self._no_image(pod, container.image, problem))
                 return
         await self._engine.tell(s.ImagesReady(self._engine.clock(), uid, tuple(ready.values())))
+
+    def _no_image(self, pod: PodRecord, image: str, problem: Exception) -> s.ImagesFailed:
+        at = self._engine.clock()
+        reason: str = problem.reason if isinstance(problem, ImageError) else "ErrImagePull"
+        if reason == "ErrImagePull" and pod.failures:
+            reason = "ImagePullBackOff"
+        retry = at + min(300.0, 10.0 * 2.0 ** min(pod.failures, 10))
+        return s.ImagesFailed(at, pod.uid, image, reason, str(problem), retry)
 
     async def _read_spool(self, nonce: str) -> None:
         allocation = self._machine.allocations.get(nonce)
@@ -180,7 +215,8 @@ class Dispatcher:
             if events:
                 stimulus = s.RunnerEvents(self._engine.clock(), nonce, allocation.incarnation, events)
                 await self._engine.tell(stimulus)
-        await self._engine.ask(s.SpoolRead(self._engine.clock(), nonce))
+        words = "" if allocation.incarnation else await asyncio.to_thread(self._spool.words, nonce)
+        await self._engine.ask(s.SpoolRead(self._engine.clock(), nonce, words))
         self._runners.send(nonce, {"type": "refused", "reason": "this allocation is over", "final": True})
 
     # ---- the batch system ----------------------------------------------------------------------------------------
@@ -232,8 +268,10 @@ class Dispatcher:
             for request in wanted:
                 self._spool.prepare(request.nonce, self._connect(request.nonce))
             answers = await self._provider.submit(wanted)
+            if len(answers) != len(wanted):
+                raise Transient(f"{len(answers)} answers to {len(wanted)} requests")
             self.problem = None
-        except (Transient, OSError) as error:
+        except Exception as error:
             log.warning("submission: %s", error)
             self.problem = str(error)
             answers = [AllocationId(request.nonce) for request in wanted]
@@ -254,7 +292,7 @@ class Dispatcher:
             ids = [record.id for nonce in nonces if (record := self._machine.allocations.get(nonce)) is not None]
             try:
                 await self._provider.cancel(ids)
-            except (Transient, OSError) as error:
+            except Exception as error:
                 log.warning("cancellation, to be repeated: %s", error)
             self._poll_soon(FIRST_POLL)
 
@@ -279,7 +317,7 @@ class Dispatcher:
         try:
             states = await self._provider.states([record.id for record in records])
             self.problem = None
-        except (Transient, OSError) as error:
+        except Exception as error:
             log.warning("states: %s", error)
             self.problem = str(error)
             return self._cadence.poll
@@ -288,7 +326,10 @@ class Dispatcher:
         if seen:
             await self._engine.ask(*seen)
         self._cancel_again(at)
-        silent = any(record.incarnation and record.nonce not in self._runners.connected for record in records)
+        silent = any(
+            record.incarnation and record.given_up is None and record.nonce not in self._runners.connected
+            for record in records
+        )
         return min(self._cadence.poll, 2.0) if silent else self._cadence.poll
 
     def _cancel_again(self, at: float) -> None:
@@ -305,7 +346,7 @@ class Dispatcher:
                 self.problem = None
                 await self._engine.tell(s.Tick(self._engine.clock()))
                 delay = self._cadence.inventory
-            except (Transient, OSError) as error:
+            except Exception as error:
                 log.warning("inventory: %s", error)
                 self.problem = str(error)
                 delay = self._cadence.poll
@@ -314,22 +355,20 @@ class Dispatcher:
     async def _collect_loop(self) -> None:
         while True:
             await asyncio.sleep(self._cadence.collect)
-            pods = list(self._machine.pods.values())
-            try:
-                await self._images.collect(
-                    {image.path for pod in pods if pod.stage is not Stage.ENDED for image in pod.images}
-                )
-                used = await asyncio.to_thread(self._spool.used)
-            except OSError as error:
-                log.error("the spool cannot be collected: %s", error)
-                continue
-            oldest = sorted((pod.ended or 0.0, pod.uid, pod.nonce) for pod in pods if pod.stage is Stage.ENDED)
-            for _, uid, nonce in oldest:
-                if used <= self._cadence.spool_quota:
-                    break
-                used -= await asyncio.to_thread(self._spool.used, nonce, uid)
-                log.warning("the spool is over its quota: removing ended pod %s", uid)
-                await self._engine.ask(s.DeleteAsked(self._engine.clock(), uid, purge=True))
+            await self._guard(self._collect())
+
+    async def _collect(self) -> None:
+        """Bring images and ended pods within their quotas, the oldest first."""
+        pods = list(self._machine.pods.values())
+        await self._images.collect({image.path for pod in pods if pod.stage is not Stage.ENDED for image in pod.images})
+        used = await asyncio.to_thread(self._spool.used)
+        ended = [pod for pod in pods if pod.stage is Stage.ENDED and pod.nonce is not None]
+        for pod in sorted(ended, key=lambda pod: pod.ended or 0.0):
+            if used <= self._cadence.spool_quota:
+                break
+            used -= await asyncio.to_thread(self._spool.used_by, str(pod.nonce), pod.uid)
+            log.warning("the spool is over its quota: removing ended pod %s", pod.uid)
+            await self._engine.ask(s.DeleteAsked(self._engine.clock(), pod.uid, purge=True))
 
     async def _tick_loop(self) -> None:
         while True:

@@ -93,6 +93,7 @@ class Machine:
             s.RunnerHeard: self._runner_heard,
             s.RunnerEvents: self._runner_events,
             s.SpoolRead: self._spool_read,
+            s.Unsendable: self._unsendable,
             s.Unplaceable: self._unplaceable,
             s.StopAll: self._stop_all,
             s.Tick: self._tick,
@@ -195,7 +196,11 @@ class Machine:
         pod = self.pods.get(event.uid)
         if pod is None or pod.stage is not Stage.IMAGES:
             return
-        self._queue(pod, event.images, event.at)
+        wanted = {container.image for container in self.bundles[pod.uid].pod.all_containers}
+        if wanted <= {image.reference for image in event.images}:
+            self._queue(pod, event.images, event.at)
+        else:  # those of an earlier pod with this UID
+            self._effects.append(s.FetchImages(pod.uid))
 
     def _images_failed(self, event: s.ImagesFailed) -> None:
         pod = self.pods.get(event.uid)
@@ -219,18 +224,23 @@ class Machine:
         if pod.stage is Stage.ENDED:
             if event.purge:
                 self._remove(pod)
+                return
         elif pod.stage is Stage.BOUND:
             self._stop(pod, event)
         else:
             if pod.stage is Stage.PLACED and pod.nonce:
                 self._cancel(pod.nonce)
             self._end_unstarted(pod, event.at, "Deleted", "deleted before it started")
+            if event.purge:
+                self._remove(self.pods[pod.uid])
 
     def _stop(self, pod: PodRecord, event: s.DeleteAsked) -> None:
         old = pod.deleting
+        purge = event.purge or (old is not None and old.purge)
         if old is not None and (event.grace is None or (old.grace is not None and old.grace <= event.grace)):
+            self._save(replace(pod, deleting=replace(old, purge=purge)))
             return
-        deleting = Deleting(event.at, event.grace)
+        deleting = Deleting(event.at, event.grace, purge)
         pod = self._save(self._note(replace(pod, deleting=deleting), event.at, "Killing", "deletion was asked for"))
         assert pod.nonce is not None
         self._effects.append(s.StopPod(pod.nonce, pod.uid, pod.attempt, event.grace))
@@ -294,14 +304,14 @@ class Machine:
             return
         pod = self._note(pod, event.at, "FailedScheduling", event.words, "Warning")
         if event.again:
-            delay = min(300.0, 5.0 * 2.0**pod.failures)
+            delay = min(300.0, 5.0 * 2.0 ** min(pod.refusals, 10))
             status = self._waiting(pod, event.words, event.at)
             self._save(
                 replace(
                     pod,
                     stage=Stage.QUEUED,
                     nonce=None,
-                    failures=pod.failures + 1,
+                    refusals=pod.refusals + 1,
                     retry=event.at + delay,
                     status=status,
                 )
@@ -319,6 +329,8 @@ class Machine:
         allocation, state = self.allocations.get(event.nonce), event.state
         if allocation is None or allocation.life is Life.ENDED or allocation.given_up is not None:
             return
+        if allocation.incarnation is not None and state.job and allocation.job not in (None, state.job):
+            return  # a second job of this nonce, whose submission was thought lost; its runner is refused
         if state.phase is Phase.ABSENT:
             self._absent(allocation, event.at)
         elif state.phase is Phase.ENDED:
@@ -353,8 +365,8 @@ class Machine:
     def _absent(self, allocation: AllocationRecord, at: float) -> None:
         """The batch system knows no such job. Right after a submission that may mean nothing yet; later it means
         that the submission never arrived, or that a job we knew was purged after its end."""
-        if allocation.absent is None:
-            self._store(replace(allocation, absent=at))
+        if allocation.absent is None or (allocation.heard or 0.0) > allocation.absent:
+            self._store(replace(allocation, absent=at))  # also while its runner lives, whatever the batch system knows
             return
         if at - allocation.absent < self.rules.settle_after:
             return
@@ -396,6 +408,8 @@ class Machine:
     def _spool_read(self, event: s.SpoolRead) -> None:
         allocation = self.allocations.get(event.nonce)
         if allocation is not None and allocation.life is not Life.ENDED:
+            if event.words:
+                allocation = replace(allocation, words=f"{allocation.words}: {event.words}")
             self._finish(allocation, event.at)
 
     def _finish(self, allocation: AllocationRecord, at: float) -> None:
@@ -414,7 +428,7 @@ class Machine:
             self._end_unstarted(pod, at, "AllocationFailed", words)
             return
         status = self._waiting(pod, words, at)
-        retry = at + 5.0 * 2.0**pod.failures
+        retry = at + 5.0 * 2.0 ** min(pod.failures, 10)
         self._save(replace(pod, stage=Stage.QUEUED, nonce=None, failures=pod.failures + 1, retry=retry, status=status))
 
     # ---- attempts ------------------------------------------------------------------------------------------------
@@ -437,7 +451,9 @@ class Machine:
 
     def _runner_connected(self, event: s.RunnerConnected) -> None:
         allocation = self.allocations.get(event.nonce)
-        if allocation is None or allocation.incarnation not in (None, event.incarnation):
+        if allocation is None or allocation.life is Life.ENDED:
+            return
+        if allocation.incarnation not in (None, event.incarnation):
             return
         if allocation.incarnation is None:
             allocation = replace(
@@ -447,9 +463,11 @@ class Machine:
                 started=event.at,
                 capacity=event.capacity,
                 nodes=allocation.nodes or (event.host,),
+                job=event.job or allocation.job,
                 phase=Phase.RUNNING.value,
             )
-        allocation = self._store(replace(allocation, heard=event.at, absent=None))
+        fence_after = max(allocation.fence_after, self.rules.fence_after)
+        allocation = self._store(replace(allocation, heard=event.at, absent=None, fence_after=fence_after))
         self._reconcile(allocation, event)
         pod = self.pods.get(allocation.pod or "")
         if pod is not None and pod.stage is Stage.PLACED and pod.nonce == allocation.nonce and not allocation.cancelled:
@@ -464,8 +482,12 @@ class Machine:
         wanted = {(uid, self.pods[uid].attempt) for uid in self.bound.get(allocation.nonce, ())}
         for uid, attempt in sorted(held - wanted):
             self._effects.append(s.StopPod(allocation.nonce, uid, attempt, 0.0))
+        for uid, attempt in sorted(known - held - wanted):
+            self._effects.append(s.ForgetPod(allocation.nonce, uid, attempt))
         for uid, attempt in sorted(wanted):
             pod = self.pods[uid]
+            if pod.cut:  # has ended, and waits for the batch system to say why
+                continue
             if (uid, attempt) not in known:
                 self._effects.append(s.StartPod(allocation.nonce, uid))
             if pod.deleting is not None:
@@ -482,7 +504,7 @@ class Machine:
 
     def _runner_events(self, event: s.RunnerEvents) -> None:
         allocation = self.allocations.get(event.nonce)
-        if allocation is None or allocation.incarnation != event.incarnation:
+        if allocation is None or allocation.life is Life.ENDED or allocation.incarnation != event.incarnation:
             return
         acked = allocation.acked
         for frame in event.events:
@@ -514,6 +536,9 @@ class Machine:
         )
         if not ended:
             self._save(pod)
+        elif self._is_cut(pod, frame) and "started_at" not in frame:  # nothing of it ever ran
+            status = self._waiting(pod, "its runner ended before it could start", at)
+            self._save(replace(pod, stage=Stage.QUEUED, nonce=None, queued=at, retry=at + 5, status=status))
         elif self._is_cut(pod, frame):
             self._save(replace(pod, cut=True))
         else:
@@ -546,6 +571,12 @@ class Machine:
         else:
             self._save(replace(pod, stage=Stage.ENDED, ended=at, status=status))
 
+    def _unsendable(self, event: s.Unsendable) -> None:
+        pod = self.pods.get(event.uid)
+        if pod is not None and pod.stage is Stage.BOUND:
+            note = self._note(pod, event.at, "Failed", event.words, "Warning")
+            self._end_unstarted(note, event.at, "OrderFailed", event.words)
+
     # ---- time ----------------------------------------------------------------------------------------------------
 
     def _stop_all(self, event: s.StopAll) -> None:
@@ -557,7 +588,8 @@ class Machine:
     def _tick(self, event: s.Tick) -> None:
         for pod in list(self.pods.values()):
             if pod.stage is Stage.ENDED:
-                if pod.ended is not None and event.at - pod.ended >= self.rules.retention:
+                purge = pod.deleting is not None and pod.deleting.purge
+                if purge or (pod.ended is not None and event.at - pod.ended >= self.rules.retention):
                     self._remove(pod)
             elif pod.stage is Stage.IMAGES:
                 if pod.retry is not None and event.at >= pod.retry:
@@ -583,6 +615,7 @@ class Machine:
 
     def _fence(self, allocation: AllocationRecord, given_up: float, at: float) -> None:
         """An allocation without proof of death is over when its runner ended every attempt, or must have by now."""
-        overdue = at - (allocation.heard or given_up) >= self.rules.fence_after + self.rules.fence_margin
+        patience = max(allocation.fence_after, self.rules.fence_after) + self.rules.fence_margin
+        overdue = at - (allocation.heard or given_up) >= patience
         if overdue or all(self.pods[uid].cut for uid in self.bound.get(allocation.nonce, ())):
             self._effects.append(s.ReadSpool(allocation.nonce))

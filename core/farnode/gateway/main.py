@@ -10,7 +10,7 @@ import secrets
 import signal
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 COLLECT_INTERVAL = 600.0
 """Seconds between two looks at how much the spool holds."""
+FENCE_MARGIN = 15.0
+"""Seconds a runner may take, at most, to end its pods once it must."""
 INVENTORY_INTERVAL = 300.0
 """Seconds between two looks at what the site offers."""
 
@@ -124,11 +126,12 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     certificate = ensure_certificate(config.state, [host, "localhost"])
     context = server_context(certificate)
     machine = Machine(_rules(config))
-    engine = Engine(machine, store, time.time)
+    clock = steady_clock()
+    engine = Engine(machine, store, clock)
     secret = Secret.at(config.state / "secret")
     spool = Spool(config.spool, secret.identity)
     runners = Runners(
-        secret, Intervals(config.heartbeat, config.fence_after), machine.allocations.get, engine.tell, time.time
+        secret, Intervals(config.heartbeat, config.fence_after), machine.allocations.get, engine.tell, clock
     )
     planner = Planner(machine, _terms(config), spool.directory, _nonce, config.share_across_owners)
     address = f"{host}:{await runners.listen(config.runners.listen.host, config.runners.listen.port, context)}"
@@ -189,6 +192,12 @@ async def _http(config: GatewayConfig, service: Gateway, context: ssl.SSLContext
         await server.stop()
 
 
+def steady_clock() -> Callable[[], float]:
+    """Seconds since the epoch that never jump: steps of the host's clock neither age nor rejuvenate what waits here."""
+    begun = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return lambda: begun + time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def load_provider(config: GatewayConfig, site: Site) -> AllocationProvider:
     """The driver of `provider.kind`, working for `site`; Invalid names those that are installed."""
     installed = entry_points(group="farnode.providers")
@@ -203,7 +212,7 @@ def load_provider(config: GatewayConfig, site: Site) -> AllocationProvider:
 def _rules(config: GatewayConfig) -> Rules:
     return Rules(
         fence_after=config.fence_after,
-        fence_margin=3 * config.heartbeat,
+        fence_margin=FENCE_MARGIN + 3 * config.heartbeat,
         settle_after=config.settle_after,
         max_attempts=config.max_attempts,
         retention=config.retention.pods,

@@ -71,7 +71,7 @@ class Planner:
         tries, last = self._tries.get(key, (0, -STANDING_RETRY))
         if at - last > 10 * STANDING_RETRY:
             tries = 0
-        if at - last < min(STANDING_RETRY, 2.0**tries - 1):
+        if at - last < min(STANDING_RETRY, 2.0 ** min(tries, 10) - 1):
             return False
         self._tries[key] = (tries + 1, at)
         return True

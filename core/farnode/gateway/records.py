@@ -31,6 +31,8 @@ class Deleting:
 
     at: float
     grace: float | None = None
+    purge: bool = False
+    """Its record goes, too, when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class PodRecord:
     queued: float | None = None
     retry: float | None = None
     failures: int = 0
+    """Images not had, or batch jobs that ended before the pod could start, in a row."""
+    refusals: int = 0
+    """Submissions refused for the moment, in a row."""
     images: tuple[Image, ...] = ()
     inputs: int = 0
     """The version of its inputs, as `PUT /v1/pods/{uid}/inputs` counts."""
@@ -96,6 +101,8 @@ class AllocationRecord:
     capacity: Mapping[str, Any] = field(default_factory=dict)
     acked: int = 0
     heard: float | None = None
+    fence_after: float = 0.0
+    """What its runner was told, at most: it ends its pods when unheard for so long."""
     absent: float | None = None
     cancelled: bool = False
     given_up: float | None = None

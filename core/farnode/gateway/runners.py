@@ -19,21 +19,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farnode.errors import Unreachable
+from farnode.errors import Invalid, Unreachable
 from farnode.gateway import stimuli as s
 from farnode.gateway.records import AllocationRecord, Life
+from farnode.gateway.reports import read_events, read_hello
 from farnode.wire.frames import ProtocolError, encode_message
 from farnode.wire.link import Link, Stream
-from farnode.wire.messages import PROTOCOL
+from farnode.wire.messages import PROTOCOL, Hello
 
 log = logging.getLogger(__name__)
 
+SECRET_BYTES = 32
 HELLO_TIMEOUT = 20.0
 """Seconds a new connection has for its TLS handshake and first message."""
 CLOSING = 1.0
 """Seconds that connections have to end in order when the gateway ends; runners come again anyway."""
 MISSED = 3
 """Heartbeats after which a silent connection is lost. Nothing ends by that; who asks for logs is told at once."""
+IDLE_EXIT = 60.0
+"""Seconds without a pod after which a standing runner of one owner makes room for others'."""
 UNSENT = 64 * 1024 * 1024
 """Bytes waiting for one runner before its link is given up; it dials again and is told all it misses."""
 
@@ -57,9 +61,15 @@ class Secret:
         if not path.exists():
             temporary = path.with_suffix(".new")
             temporary.touch(mode=0o600)
-            temporary.write_bytes(os.urandom(32))
+            with temporary.open("wb") as file:
+                file.write(os.urandom(SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
             temporary.rename(path)
-        return cls(path.read_bytes())
+        key = path.read_bytes()
+        if len(key) != SECRET_BYTES:
+            raise Invalid(str(path), f"holds {len(key)} bytes and not the {SECRET_BYTES} of this gateway's secret")
+        return cls(key)
 
     @property
     def identity(self) -> str:
@@ -76,18 +86,20 @@ class Secret:
         return hmac.new(self.key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()
 
 
-def admit(hello: dict[str, Any], allocation: AllocationRecord | None, secret: Secret) -> None:
+def admit(hello: Hello, allocation: AllocationRecord | None, secret: Secret) -> None:
     """Raises Refused unless this runner may serve this allocation."""
-    if PROTOCOL not in hello.get("protocols", ()):
+    if PROTOCOL not in hello["protocols"]:
         raise Refused(f"this gateway speaks protocol {PROTOCOL}", final=True)
     if allocation is None or allocation.life is Life.ENDED:
         raise Refused("this allocation is over", final=True)
-    incarnation = str(hello.get("incarnation"))
+    incarnation = hello["incarnation"]
     if allocation.incarnation not in (None, incarnation):
         raise Refused("this allocation already has another runner", final=True)
-    session, token = str(hello.get("session", "")), str(hello.get("token", ""))
-    by_session = hmac.compare_digest(session, secret.session(allocation.nonce, incarnation))
-    if not (by_session or hmac.compare_digest(token, secret.token(allocation.nonce))):
+    proofs = (
+        (hello.get("session", ""), secret.session(allocation.nonce, incarnation)),
+        (hello.get("token", ""), secret.token(allocation.nonce)),
+    )
+    if not any(hmac.compare_digest(given.encode(), wanted.encode()) for given, wanted in proofs):
         raise Refused("the token is wrong", final=False)
 
 
@@ -98,7 +110,6 @@ class Runner:
     nonce: str
     incarnation: str
     link: Link
-    hello: dict[str, Any]
     outbox: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     unsent: int = 0
 
@@ -137,6 +148,7 @@ class Runners:
         clock: Callable[[], float],
     ) -> None:
         self.connected: dict[str, Runner] = {}
+        self._claims: dict[str, str] = {}
         self.gone: Callable[[str], None] = lambda _: None
         self._secret = secret
         self._intervals = intervals
@@ -197,17 +209,19 @@ class Runners:
             link.close()
             del self._visits[task]
 
-    async def greet(self, link: Link, hello: dict[str, Any]) -> Runner:
-        nonce = str(hello.get("nonce"))
+    async def greet(self, link: Link, hello: Hello) -> Runner:
+        nonce, incarnation = hello["nonce"], hello["incarnation"]
         try:
             allocation = self._allocation(nonce)
             admit(hello, allocation, self._secret)
+            if self._claims.setdefault(nonce, incarnation) != incarnation:  # before the record can say so
+                raise Refused("this allocation already has another runner", final=True)
         except Refused as refusal:
             log.warning("refused a runner of allocation %s: %s", nonce, refusal)
             await link.send({"type": "refused", "reason": str(refusal), "final": refusal.final})
             raise ProtocolError(str(refusal)) from refusal
         assert allocation is not None
-        runner = Runner(nonce, str(hello["incarnation"]), link, hello)
+        runner = Runner(nonce, incarnation, link)
         old = self.connected.pop(nonce, None)
         if old is not None:
             old.link.close()
@@ -219,19 +233,20 @@ class Runners:
                 "acked": allocation.acked,
                 "heartbeat": self._intervals.heartbeat,
                 "fence_after": self._intervals.fence_after,
-                "idle_exit": 0.0,
+                "idle_exit": IDLE_EXIT if allocation.pod is None and allocation.owner is not None else 0.0,
                 "time": self._clock(),
             }
         )
         self.connected[nonce] = runner
-        host, capacity, held = str(hello.get("host", "")), hello.get("capacity", {}), hello.get("held", [])
-        await self._tell(s.RunnerConnected(self._clock(), nonce, runner.incarnation, host, capacity, held))
+        host, job, capacity = hello.get("host", ""), hello.get("job") or None, dict(hello["capacity"])
+        await self._tell(s.RunnerConnected(self._clock(), nonce, incarnation, host, job, capacity, hello["held"]))
         return runner
 
     async def hear(self, runner: Runner, message: dict[str, Any]) -> None:
         kind = message["type"]
         if kind == "events":
-            await self._tell(s.RunnerEvents(self._clock(), runner.nonce, runner.incarnation, message["events"]))
+            events = read_events(message.get("events"))
+            await self._tell(s.RunnerEvents(self._clock(), runner.nonce, runner.incarnation, events))
         elif kind == "ping":
             runner.send({"type": "pong", "time": self._clock()})
             await self._tell(s.RunnerHeard(self._clock(), runner.nonce))
@@ -239,6 +254,9 @@ class Runners:
     def leave(self, runner: Runner) -> None:
         if self.connected.get(runner.nonce) is runner:
             del self.connected[runner.nonce]
+            record = self._allocation(runner.nonce)
+            if record is None or record.incarnation is not None:  # the record guards it from now on
+                self._claims.pop(runner.nonce, None)
             self.gone(runner.nonce)
 
 
@@ -280,7 +298,7 @@ class _Visit:
         if self._runner is None:
             if message["type"] != "hello":
                 raise ProtocolError("a connection begins with hello")
-            self._runner = await self._runners.greet(self._link, message)
+            self._runner = await self._runners.greet(self._link, read_hello(message))
             work = (self._runner.pump(), self._watch(self._runner))
             self._tasks = [asyncio.create_task(each) for each in work]
         else:

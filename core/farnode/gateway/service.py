@@ -93,7 +93,10 @@ class Gateway:
         return verdicts
 
     def _check_size(self, bundle: Bundle) -> None:
-        size = len(dump(bundle.document))
+        try:
+            size = len(dump(bundle.document))
+        except TypeError as error:
+            raise Invalid("", f"cannot be stored: {error}") from error
         if size > self._facts.bundle_bytes:
             raise Invalid("", f"the pod with its inputs is {size} bytes; the site takes {self._facts.bundle_bytes}")
 
@@ -180,16 +183,24 @@ class Gateway:
         return pod
 
     async def events(self, caller: Caller, after: int | None) -> AsyncIterator[EventView]:
+        loop = asyncio.get_running_loop()
+        quiet = loop.time()
         async for changes in self._engine.watch(after, HEARTBEAT):
-            if not changes:
-                yield {"seq": self._engine.seq, "type": "heartbeat"}
+            seen = False
             for seq, uid, owner in changes:
                 pod = self._machine.pods.get(uid)
                 if owner is not None:
                     if caller.admin or owner == caller.owner:
+                        seen = True
                         yield {"seq": seq, "type": "gone", "uid": uid}
                 elif pod is not None and self._may_see(caller, pod):
+                    seen = True
                     yield {"seq": seq, "type": "pod", "uid": uid, "pod": self._view(pod)}
+            if not seen and loop.time() >= quiet:  # others' pods may keep the engine busy without a word to this one
+                yield {"seq": changes[-1][0] if changes else self._engine.seq, "type": "heartbeat"}
+                seen = True
+            if seen:
+                quiet = loop.time() + HEARTBEAT / 2
 
     # ---- logs and exec -------------------------------------------------------------------------------------------
 
@@ -205,8 +216,8 @@ class Gateway:
         run = _restarts(pod, container) - (1 if options.get("previous") else 0)
         if run < 0:
             raise NotFound(f"container {container} has no earlier run")
-        path = self._spool.log(pod.nonce, uid, pod.attempt, container, run)
-        with path.open("rb") as file:
+        path = await asyncio.to_thread(self._spool.log, pod.nonce, uid, pod.attempt, container, run)
+        with await asyncio.to_thread(path.open, "rb") as file:
             chunks = crilog.select(file, options)
             while chunk := await asyncio.to_thread(partial(next, chunks, b"")):
                 yield chunk
@@ -284,9 +295,11 @@ class Gateway:
 
 
 def _invalid(document: Any, error: Invalid) -> Verdict:
-    metadata = document.get("pod", {}).get("metadata", {}) if isinstance(document, dict) else {}
-    uid = metadata.get("uid", "") if isinstance(metadata, dict) else ""
-    return {"uid": str(uid), "verdict": "invalid", "field": error.field, "message": error.problem}
+    uid: Any = document
+    for key in ("pod", "metadata", "uid"):
+        uid = uid.get(key) if isinstance(uid, dict) else None
+    known = uid if isinstance(uid, str) else ""
+    return {"uid": known, "verdict": "invalid", "field": error.field, "message": error.problem}
 
 
 def _restarts(pod: PodRecord, container: str) -> int:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from farnode.errors import Invalid, NotFound
 from farnode.gateway.pack import pack
+from farnode.gateway.reports import read_events
 from farnode.wire.messages import EventFrame
 
 
@@ -30,6 +31,7 @@ class Spool:
         """`gateway` identifies the state this spool belongs to; Invalid when it is another's: two gateways would take
         each other's allocations for leftovers."""
         self.root = root
+        self._marker = root / "gateway"
         self.allocations = root / "allocations"
         for directory in (root, self.allocations, self.images):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,10 +47,9 @@ class Spool:
         return self.programs / "job.sh"
 
     def _claim(self, gateway: str) -> None:
-        marker = self.root / "gateway"
-        if not marker.exists():
-            marker.write_text(gateway)
-        if marker.read_text() != gateway:
+        if not self._marker.exists():
+            self._marker.write_text(gateway)
+        if self._marker.read_text() != gateway:
             raise Invalid(
                 "spool",
                 f"{self.root} belongs to another gateway, or to a state that was lost; choose another directory",
@@ -79,7 +80,10 @@ class Spool:
         directory.mkdir(mode=0o700, exist_ok=True)
         link = directory / "runner.pyz"
         if not link.exists():
-            os.link(self.programs / "runner.pyz", link)
+            try:
+                os.link(self.programs / "runner.pyz", link)
+            except OSError:  # some file systems have no links between directories, or only so many
+                shutil.copyfile(self.programs / "runner.pyz", link)
         temporary = directory / ".connect.json"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -89,11 +93,13 @@ class Spool:
     def events(self, nonce: str, incarnation: str, after: int) -> list[EventFrame]:
         """What the runner wrote down beyond `after`; a line cut short by a full disk is passed over: the runner
         wrote its event again when there was room."""
+        if not self._marker.exists():
+            raise FileNotFoundError(f"{self._marker} is not there: is the spool mounted?")
         try:
             lines = (self.directory(nonce) / f"events-{incarnation}.jsonl").read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        return [frame for frame in _frames(lines) if frame["seq"] > after]
+        return [frame for frame in read_events(list(_values(lines))) if frame["seq"] > after]
 
     def words(self, nonce: str) -> str:
         """What the job script or the supervisor had to say about a start that failed; "" when nothing."""
@@ -119,17 +125,29 @@ class Spool:
     def remove(self, nonce: str) -> None:
         shutil.rmtree(self.directory(nonce), ignore_errors=True)
 
-    def used(self, nonce: str | None = None, uid: str | None = None) -> int:
-        """Bytes of one pod's files, or of all allocations."""
-        top = self.allocations if nonce is None or uid is None else self.directory(nonce) / "pods" / uid
-        return sum(path.lstat().st_size for path in top.rglob("*") if not path.is_dir())
+    def used(self) -> int:
+        """Bytes of all allocations."""
+        return _size(self.allocations)
+
+    def used_by(self, nonce: str, uid: str) -> int:
+        return _size(self.directory(nonce) / "pods" / uid)
 
     def strangers(self, known: set[str]) -> list[str]:
         """Allocation directories that no record knows: leftovers of a crash between removal and clean-up."""
         return [path.name for path in self.allocations.iterdir() if path.name not in known]
 
 
-def _frames(lines: list[bytes]) -> Iterator[EventFrame]:
+def _values(lines: list[bytes]) -> Iterator[object]:
     for line in lines:
         with suppress(ValueError):
             yield json.loads(line)
+
+
+def _size(top: Path) -> int:
+    """Bytes below a directory that others change meanwhile."""
+    total = 0
+    for directory, _, names in os.walk(top):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(directory) / name).lstat().st_size
+    return total

@@ -109,12 +109,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class RunnerConnected:
-    """A runner that proved itself is connected; `host` is its node, `held` are the attempts it knows."""
+    """A runner that proved itself is connected; `host` is its node, `job` the batch job it runs in, `held` are the
+    attempts it knows."""
 
     at: float
     nonce: str
     incarnation: str
     host: str
+    job: str | None
     capacity: Mapping[str, object]
     held: Sequence[Held]
 
@@ -137,10 +139,21 @@ class RunnerEvents:
 
 @dataclass(frozen=True, slots=True)
 class SpoolRead:
-    """The spool was read after the batch system reported the end: what no event has ended by now is lost."""
+    """The spool was read after the batch system reported the end: what no event has ended by now is lost. `words` are
+    those of a job script that could not start its runner."""
 
     at: float
     nonce: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """The order of a bound pod cannot be made or sent: it never reached a runner, and never will."""
+
+    at: float
+    uid: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +192,7 @@ Stimulus = (
     | RunnerHeard
     | RunnerEvents
     | SpoolRead
+    | Unsendable
     | Unplaceable
     | StopAll
     | Tick

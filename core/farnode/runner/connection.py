@@ -17,16 +17,18 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from ..wire.frames import Kind, ProtocolError, encode
+from ..wire.frames import Kind, encode
 from ..wire.link import Link
 from ..wire.messages import Hello
-from .journal import Journal
+from .journal import Journal, Numbered
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds between two dials, doubling, each drawn from half to one and a half of it."""
 DIAL_TIMEOUT = 10.0
 BATCH = 256
 """Events in one message."""
+BATCH_BYTES = 4 * 1024 * 1024
+"""Of events in one message, unless a single one is larger."""
 HEARTBEAT, FENCE_AFTER = 10.0, 300.0
 """Seconds, until a gateway has said better."""
 LOOK_AGAIN = 1.0
@@ -58,6 +60,21 @@ class Gateway(NamedTuple):
         return cls(content["nonce"], host.strip("[]"), int(port), fingerprint, content["token"])
 
 
+def within(events: list[Numbered], limit: int) -> list[Numbered]:
+    """The first of them, up to so many bytes, but at least one."""
+    size = 0
+    for index, event in enumerate(events):
+        size += len(event.line)
+        if size > limit and index:
+            return events[:index]
+    return events
+
+
+def now() -> float:
+    """Seconds that go on while the machine is suspended, as the gateway's do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 async def dial(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Raises OSError, also when it is another gateway than it should be."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -86,14 +103,19 @@ class Connection:
         self._session = ""
         self._heartbeat = HEARTBEAT
         self._fence_after = FENCE_AFTER
-        self._heard = self._confirmed = time.monotonic()
+        self._heard = self._confirmed = now()
         self._unanswered: deque[float] = deque()
         self._welcomed = asyncio.Event()
 
     @property
+    def overdue(self) -> float:
+        """Seconds since when the pods should have been ended for the gateway's silence; negative before."""
+        return now() - self._confirmed - self._fence_after
+
+    @property
     def alive(self) -> bool:
         """Whether a gateway welcomed us on this connection and is still heard."""
-        return self._welcomed.is_set() and time.monotonic() - self._heard < MISSED * self._heartbeat
+        return self._welcomed.is_set() and now() - self._heard < MISSED * self._heartbeat
 
     async def run(self) -> None:
         """Never returns; raises Refused."""
@@ -101,7 +123,9 @@ class Connection:
         while True:
             try:
                 await self._talk()
-            except (OSError, asyncio.TimeoutError, ProtocolError, ValueError, KeyError) as error:
+            except Refused:
+                raise
+            except Exception as error:  # whatever came over it, a connection's fault ends no pod
                 logger.warning("connection: %s: %s", type(error).__name__, error)
             finally:
                 if self._welcomed.is_set():
@@ -116,7 +140,7 @@ class Connection:
         What counts is when we *sent* what it answered. That it is heard here proves nothing: a path may work one way.
         """
         while True:
-            left = self._confirmed + self._fence_after - time.monotonic()
+            left = self._confirmed + self._fence_after - now()
             if left <= 0:
                 return self._fence_after
             await asyncio.sleep(min(left, LOOK_AGAIN))
@@ -135,7 +159,7 @@ class Connection:
             for task in (link.run(lambda message: self._receive(link, message)), self._beat(link), self._report(link))
         ]
         try:
-            self._unanswered = deque([time.monotonic()])
+            self._unanswered = deque([now()])
             await link.send(hello)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -149,7 +173,7 @@ class Connection:
                 raise end
 
     async def _receive(self, link: Link, message: dict[str, Any]) -> None:
-        self._heard = time.monotonic()
+        self._heard = now()
         kind = message["type"]
         if kind in ("welcome", "pong") and self._unanswered:
             self._confirmed = self._unanswered.popleft()
@@ -178,7 +202,7 @@ class Connection:
         await asyncio.wait_for(self._welcomed.wait(), MISSED * self._heartbeat)
         while self.alive:
             await asyncio.sleep(self._heartbeat)
-            self._unanswered.append(time.monotonic())
+            self._unanswered.append(now())
             await link.send({"type": "ping", "time": time.time()})
         logger.warning("connection: nothing heard for %g s", MISSED * self._heartbeat)
 
@@ -188,7 +212,11 @@ class Connection:
         sent = self._journal.acked
         while True:
             await self._journal.longer(sent)
-            events = self._journal.after(sent, BATCH)
+            events = within(self._journal.after(sent, BATCH), BATCH_BYTES)
+            if not events:
+                logger.error("event %d is not in the journal any more", sent + 1)
+                sent += 1
+                continue
             payload = b'{"type":"events","events":[' + b",".join(event.line for event in events) + b"]}"
             await link.write(encode(Kind.MESSAGE, 0, payload))
             sent = events[-1].seq

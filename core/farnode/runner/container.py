@@ -41,6 +41,7 @@ class Container:
         self._stopping = False
         self._wake: asyncio.Future[None] | None = None
         self._kill_timer: Timer | None = None
+        self._kill_at = 0.0
         self._directory = f"{attempt.logs}/{self.name}"
         os.mkdir(self._directory, 0o700)
 
@@ -70,8 +71,11 @@ class Container:
             return
         if first:
             self.instance.terminate()
-        self._cancel_timer()
-        self._kill_timer = self.attempt.host.clock.call_later(grace, self.instance.kill)
+        at = self.attempt.host.clock.time() + grace
+        if self._kill_timer is None or at < self._kill_at:
+            self._cancel_timer()
+            self._kill_at = at
+            self._kill_timer = self.attempt.host.clock.call_later(grace, self.instance.kill)
 
     def status(self) -> dict[str, Any]:
         image = self._order.get("image", {})

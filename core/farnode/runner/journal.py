@@ -18,6 +18,8 @@ from ..wire.messages import EventFrame
 
 REMEMBERED = 4096
 """Unacknowledged events in memory, some 2 KiB each."""
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of acknowledged events the file may hold."""
 RETRY = 5.0
 """Seconds between tries to write what a full spool refused."""
 
@@ -42,6 +44,7 @@ class Journal:
         self._recent: deque[Numbered] = deque()
         self._written = 0
         self._torn = False
+        self._size = 0
         self._position = 0, 0
         self._changed: set[asyncio.Future[None]] = set()
 
@@ -58,6 +61,8 @@ class Journal:
         self.acked = max(self.acked, seq)
         while self._recent and self._recent[0].seq <= self.acked:
             self._recent.popleft()
+        if self.acked == self.last and self._size > KEPT_BYTES:
+            self._empty()
         self._notify()
 
     def after(self, seq: int, limit: int) -> list[Numbered]:
@@ -93,12 +98,25 @@ class Journal:
         lines = b"".join([event.line + b"\n" for event in reversed(unwritten)])
         data = b"\n" + lines if self._torn else lines
         try:
-            self._torn = self._file.write(data) != len(data)
+            taken = self._file.write(data)
+            self._size += taken
+            self._torn = taken != len(data)
         except OSError as error:
             logger.error("%s: %s", self._path, error)
             self._torn = True
         if not self._torn:
             self._written = self.last
+
+    def _empty(self) -> None:
+        """The gateway has all of it: a runner for many pods must not fill the spool with what nobody needs."""
+        try:
+            self._file.truncate(0)
+        except OSError as error:
+            logger.error("%s: %s", self._path, error)
+            return
+        self._size = 0
+        self._torn = False
+        self._position = 0, 0
 
     def _read(self, after: int, before: int, limit: int) -> list[Numbered]:
         """From the file, going on where the last call stopped."""

@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Coroutine
@@ -35,6 +36,10 @@ from .scratch import Scratch
 from .settings import Settings, address_towards
 from .streams import Streams
 
+HARD_FENCE = 10.0
+"""Seconds after the time to fence at which the runner is ended whatever it is doing."""
+FENCED = 3
+"""Its exit status then."""
 FLUSH = 5.0
 """Seconds to wait, at the end, for the last words of streams and the acknowledgement of the last events, which are on
 the spool anyway."""
@@ -76,6 +81,7 @@ class Runner:
     async def run(self) -> None:
         self._children.watch()
         self._watch_signals()
+        threading.Thread(target=self._fence, daemon=True).start()
         tasks = [asyncio.ensure_future(task) for task in self._watches()]
         try:
             await self._ending
@@ -129,6 +135,13 @@ class Runner:
             logger.exception("the connection failed for good")
             self._end(0, "RunnerLost", "the runner failed at its connection to the gateway")
 
+    def _fence(self) -> None:
+        """In a thread: where the spool hangs, so does the loop, and this must end the pods all the same. The
+        supervisor kills what this process leaves behind."""
+        while self._connection.overdue < HARD_FENCE:
+            time.sleep(1.0)
+        os._exit(FENCED)
+
     async def _unheard(self) -> None:
         seconds = await self._connection.silence()
         self._end(0, "RunnerLost", f"the gateway was not heard for {seconds:g} s")
@@ -154,6 +167,7 @@ class Runner:
             "nonce": self._host.nonce,
             "incarnation": self._incarnation,
             "host": self._host.name,
+            "job": self._settings.job,
             "address": self._host.address,
             "time": time.time(),
             "ends_at": self._settings.ends_at,
@@ -195,6 +209,7 @@ def main() -> int:
     """The exit status: 0 when it ended in order, 2 when it cannot begin."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
+    _heed_signals()
     _allow_descriptors()
     _keep_descriptors()
     try:
@@ -212,6 +227,13 @@ def _keep_descriptors() -> None:
         if number > sys.stderr.fileno():
             with contextlib.suppress(OSError):
                 os.set_inheritable(number, False)
+
+
+def _heed_signals() -> None:
+    """What whoever started us ignores (nohup: SIGHUP) would be ignored by every program we start, too."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _allow_descriptors() -> None:

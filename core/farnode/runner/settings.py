@@ -24,6 +24,8 @@ class Settings:
     lifeline: int | None
     """Descriptor whose end of file means that the supervisor is dead (FARNODE_LIFELINE)."""
     ends_at: float | None
+    job: str
+    """The batch system's id of the allocation, "" where it has none."""
     capacity: Capacity
 
     @classmethod
@@ -37,6 +39,7 @@ class Settings:
             kill_wait=_number(environment, "FARNODE_KILL_WAIT") or KILL_WAIT,
             lifeline=int(lifeline) if lifeline else None,
             ends_at=_number(environment, "SLURM_JOB_END_TIME"),
+            job=environment.get("SLURM_JOB_ID", ""),
             capacity={
                 "cores": _cores(environment),
                 "memory": _memory(environment),

@@ -17,7 +17,8 @@ from .runtime import Command
 
 UMASK = 0o022
 """As in every container; the runner's own is stricter."""
-IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+DEFAULTED = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+"""A program begins with every signal as it is by default, whatever Python and who started the runner ignore."""
 
 Stdio = tuple[Optional[int], int, int]
 """Descriptors; None is /dev/null."""
@@ -50,7 +51,7 @@ def _spawn(command: Command, stdio: Stdio) -> int:
             file_actions=actions,
             setsid=True,
             setsigmask=(),
-            setsigdef=IGNORED_BY_PYTHON,
+            setsigdef=DEFAULTED,
         )
     finally:
         os.fchdir(here)

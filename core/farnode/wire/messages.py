@@ -173,8 +173,9 @@ class Held(TypedDict):
 
 
 class Hello(TypedDict, total=False):
-    """First message. `token` (one-time) on the first connection of an incarnation, `session` afterwards.
-    `runtimes` names what works on this node. `ends_at` is when the allocation ends, where the batch system says it."""
+    """First message. `token` (one-time) on the first connection of an incarnation, `session` afterwards. `job` is the
+    batch system's id of the allocation. `runtimes` names what works on this node. `ends_at` is when the allocation
+    ends, where the batch system says it."""
 
     type: str
     protocols: list[int]
@@ -183,6 +184,7 @@ class Hello(TypedDict, total=False):
     token: str
     session: str
     host: str
+    job: str
     address: str
     version: str
     time: float

@@ -39,6 +39,7 @@ CASES = (
     Case("init-containers", "init containers, a shared volume", "Succeeded", log="first\nsecond\n"),
     Case("config-and-secret", "ConfigMap and Secret", "Succeeded", log="good morning, s3cret"),
     Case("two-gpus", "two of four GPUs", "Succeeded", log="GPUs: 2"),
+    Case("all-gpus", "all four, queued behind those two", "Succeeded", log="GPUs: 4"),
     Case("restarted", "a restart after a failure", "Succeeded", log="second try", restarts=1),
     Case("too-long", "activeDeadlineSeconds", "Failed", None, "DeadlineExceeded", log="waiting"),
     Case("deleted", "deleted with grace", "Succeeded", log="goodbye", delete=True),
