@@ -14,15 +14,15 @@ pytestmark = pytest.mark.system
 TICKING = """\
 i=0
 while [ ! -e {stop} ]; do i=$((i+1)); echo "tick $FARNODE_ATTEMPT" >&3; echo line $i; sleep 0.1; done"""
-LONG = 30
-"""Ticks, some 3 s: what a cut goes on for after the runner has noticed it."""
+LONG = 600
+"""Ticks, more than 60 s: what a cut goes on for after the runner has noticed it."""
 
 
 def _noticed(box: BoxSite, nonce: str) -> bool:
     return "nothing heard for" in (box.spool / "allocations" / nonce / "job.out").read_text()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_cut_link_is_nothing_to_a_pod(box: BoxSite) -> None:
     stop = box.directory / "stop"
     testimony = Testimony(box.directory / "cut", f"{INSIDE}/cut")
@@ -41,7 +41,7 @@ def test_a_cut_link_is_nothing_to_a_pod(box: BoxSite) -> None:
                 wait_until(lambda nonce=nonce: _noticed(box, nonce), "the runner misses its gateway", 60)
             (box.directory / "brief").touch()
             then = testimony.count("tick", ticking.uid)
-            wait_until(lambda: testimony.count("tick", ticking.uid) > then + LONG, "the pod goes on", 60)
+            wait_until(lambda: testimony.count("tick", ticking.uid) > then + LONG, "the pod goes on", 150)
             during = client.pod(ticking)
             assert (during.phase, during.attempt, during.ended) == ("Running", 1, False)
             assert client.pod(brief).phase == "Running", "nobody can know of its end yet"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Machine
-from farnode.gateway.records import AllocationRecord, Life, PodRecord
+from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.gateway.requests import Terms, dedicated, standing
 from farnode.model.offer import Offer
 from farnode.scheduler.matching import Room, Waiting, match
@@ -39,6 +39,10 @@ class Planner:
 
     def plan(self, at: float, connected: Callable[[str], bool]) -> Iterator[s.Stimulus]:
         live = [record for record in self._machine.allocations.values() if record.life is not Life.ENDED]
+        if self.draining and all(pod.stage is Stage.ENDED for pod in self._machine.pods.values()):
+            if not all(record.cancelled for record in live):
+                yield s.StopAll(at)  # nobody needs the standing ones any more
+            return
         yield from self._standing(live, at)
         if not self._machine.queued:
             return

@@ -1,0 +1,111 @@
+"""What the planner asks for, with the real machine and scheduler."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from pathlib import Path
+
+from farnode.gateway import stimuli as s
+from farnode.gateway.machine import Machine, Rules
+from farnode.gateway.planner import Planner
+from farnode.gateway.records import Stage
+from farnode.gateway.requests import Terms
+from farnode.model.bundle import Bundle, parse_bundle
+from farnode.model.offer import GpuOffer, Offer
+
+TERMS = Terms("site", 3600.0, 120.0, {})
+LOCAL = Offer("local", 4, 8 << 30, gpus=(GpuOffer("nvidia.com", "a100", 4),), standing=True)
+MAIN = Offer("main", 16, 16 << 30, partition="main", default=True, max_walltime=7200, max_submit=2)
+GPU = Offer("gpu", 16, 16 << 30, partition="gpu", gpus=(GpuOffer("nvidia.com", "a100", 4),), accounts=("p1", "p2"))
+
+
+def pod(number: int, gpus: int = 0, **annotations: str) -> Bundle:
+    limits = {"nvidia.com/gpu": gpus} if gpus else {}
+    container = {"name": "c", "image": "busybox", "command": ["true"], "resources": {"limits": limits}}
+    metadata = {
+        "name": f"p{number}",
+        "uid": str(uuid.UUID(int=number)),
+        "annotations": {f"farnode.io/{key.replace('_', '-')}": value for key, value in annotations.items()},
+    }
+    return parse_bundle({"pod": {"metadata": metadata, "spec": {"restartPolicy": "Never", "containers": [container]}}})
+
+
+def planned(*pods: Bundle, offers: tuple[Offer, ...], share: bool = True) -> tuple[Planner, Machine]:
+    machine = Machine(Rules())
+    numbers = itertools.count()
+    planner = Planner(machine, TERMS, lambda nonce: Path("/spool") / nonce, lambda: f"n{next(numbers)}", share)
+    planner.offers = offers
+    for bundle in pods:
+        machine.handle(s.Submitted(0.0, "alice", bundle, "process"))
+    return planner, machine
+
+
+def step(planner: Planner, machine: Machine, at: float, connected: bool = True) -> list[s.Stimulus]:
+    stimuli = []
+    for stimulus in planner.plan(at, lambda _: connected):
+        machine.handle(stimulus)
+        stimuli.append(stimulus)
+    return stimuli
+
+
+def test_one_allocation_the_size_of_each_pod_up_to_the_accounts_limit() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 4)), offers=(MAIN,))
+    wanted = [stimulus for stimulus in step(planner, machine, 1.0) if isinstance(stimulus, s.AllocationWanted)]
+    assert [one.request.walltime for one in wanted] == [3600 + 30 + 120] * 2
+    assert wanted[0].request.environment["FARNODE_ALLOCATION"] == "/spool/n0"
+    assert "2 batch jobs" in machine.pods[str(uuid.UUID(int=3))].status["message"]
+
+
+def test_a_pod_with_gpus_goes_where_they_are_with_an_account_of_that_place() -> None:
+    planner, machine = planned(pod(1, gpus=2, gpu_model="a100"), offers=(MAIN, GPU))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    request = wanted.request
+    assert (request.partition, request.account) == ("gpu", "p1")
+    assert request.gpu is not None
+    assert (request.gpu.model, request.gpu.count) == ("a100", 2)
+
+
+def test_walltime_is_never_more_than_the_partition_gives() -> None:
+    planner, machine = planned(pod(1, walltime="2h"), offers=(MAIN,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    assert wanted.request.walltime == 7200
+
+
+def test_what_fits_nowhere_waits_with_words() -> None:
+    planner, machine = planned(pod(1, gpus=8), offers=(MAIN, GPU))
+    step(planner, machine, 1.0)
+    message = machine.pods[str(uuid.UUID(int=1))].status["message"]
+    assert "needs 8 x nvidia.com/gpu on one node, a node has 4 x a100" in message
+
+
+def test_pods_share_a_standing_allocation_and_queue_for_its_gpus() -> None:
+    planner, machine = planned(*(pod(number, gpus=3) for number in (1, 2)), offers=(LOCAL,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    nonce = wanted.request.nonce
+    machine.handle(s.RunnerConnected(2.0, nonce, "i", "h", None, {"gpus": ["0", "1", "2", "3"]}, []))
+    assert [type(one) for one in step(planner, machine, 3.0)] == [s.Bound]
+    assert [entry.stage for entry in machine.pods.values()] == [Stage.BOUND, Stage.QUEUED]
+
+
+def test_a_standing_allocation_that_ends_at_once_for_days_is_asked_for_each_minute() -> None:
+    planner, machine = planned(offers=(LOCAL,))
+    at, asked = 0.0, 0
+    while asked < 1100:
+        for stimulus in step(planner, machine, at):
+            assert isinstance(stimulus, s.AllocationWanted)
+            asked += 1
+            machine.handle(s.AllocationRefused(at, stimulus.request.nonce, "no", False))
+        at += 60.0
+    assert at <= 1120 * 60.0
+
+
+def test_a_drained_site_lets_its_standing_allocation_go_when_the_last_pod_has_ended() -> None:
+    planner, machine = planned(offers=(LOCAL,))
+    step(planner, machine, 1.0)
+    planner.draining = True
+    assert [type(one) for one in step(planner, machine, 2.0)] == [s.StopAll]
+    assert step(planner, machine, 3.0) == []
