@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from farnode.gateway import stimuli as s
-from farnode.gateway.machine import ALLOCATION_ENDING, Machine, Rules
+from farnode.gateway.attempts import ALLOCATION_ENDING
+from farnode.gateway.machine import Machine
 from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
+from farnode.gateway.state import Rules
 from farnode.gateway.store import decode, encode
 from farnode.model.allocation import AllocationRequest, AllocationState, Cause, Phase
 from farnode.model.bundle import Bundle, parse_bundle

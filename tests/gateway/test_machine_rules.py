@@ -6,8 +6,9 @@ import uuid
 from typing import Any
 
 from farnode.gateway import stimuli as s
-from farnode.gateway.machine import Machine, Rules
+from farnode.gateway.machine import Machine
 from farnode.gateway.records import Life, Stage
+from farnode.gateway.state import Rules
 from farnode.model.allocation import AllocationRequest, AllocationState, Cause, Phase
 from farnode.model.image import Image
 from tests.gateway.test_machine import bundle

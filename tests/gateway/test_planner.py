@@ -7,10 +7,11 @@ import uuid
 from pathlib import Path
 
 from farnode.gateway import stimuli as s
-from farnode.gateway.machine import Machine, Rules
+from farnode.gateway.machine import Machine
 from farnode.gateway.planner import Planner
 from farnode.gateway.records import Stage
 from farnode.gateway.requests import Terms
+from farnode.gateway.state import Rules
 from farnode.model.bundle import Bundle, parse_bundle
 from farnode.model.offer import GpuOffer, Offer
 

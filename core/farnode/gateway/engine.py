@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 
 from farnode.errors import Invalid
 from farnode.gateway import stimuli as s
-from farnode.gateway.machine import Changed, Machine
+from farnode.gateway.machine import Machine
 from farnode.gateway.port import EventsGone
 from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
+from farnode.gateway.state import Changed
 from farnode.gateway.store import TOMBSTONES, Batch, Store
 from farnode.model.bundle import Bundle, parse_bundle
 

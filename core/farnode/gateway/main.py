@@ -27,12 +27,13 @@ from farnode.gateway.http.app import create_app
 from farnode.gateway.http.server import serve as serve_http
 from farnode.gateway.images import ImageStore
 from farnode.gateway.lock import StateLock
-from farnode.gateway.machine import Machine, Rules
+from farnode.gateway.machine import Machine
 from farnode.gateway.planner import Planner
 from farnode.gateway.requests import Terms
 from farnode.gateway.runners import Intervals, Runners, Secret, connect_file
 from farnode.gateway.service import Facts, Gateway
 from farnode.gateway.spool import Spool
+from farnode.gateway.state import Rules
 from farnode.gateway.store import Store
 from farnode.gateway.tls import Certificate, ensure_certificate, server_context
 from farnode.gateway.token_file import TokenFile

@@ -1,0 +1,120 @@
+"""What the machine holds, and the few ways in which a record changes, so that the indexes agree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from farnode.gateway import stimuli as s
+from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
+from farnode.model.bundle import Bundle
+from farnode.model.demand import Demand
+from farnode.model.status import failed_status, waiting_status
+
+NOTES = 64
+"""Lines of a pod's story that are kept, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Site settings the machine goes by; all in seconds but `max_attempts`."""
+
+    fence_after: float = 1800.0
+    fence_margin: float = 60.0
+    settle_after: float = 30.0
+    max_attempts: int = 3
+    retention: float = 7 * 86400.0
+
+
+@dataclass(slots=True)
+class Changed:
+    """Records to be stored; a uid or nonce that is here and not in the machine was removed."""
+
+    pods: set[str] = field(default_factory=set)
+    owners: dict[str, str] = field(default_factory=dict)
+    """Owners of removed pods."""
+    bundles: set[str] = field(default_factory=set)
+    allocations: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.pods or self.allocations or self.bundles)
+
+
+class State:
+    """Records and their indexes. `changed` tells what is to be stored, `_effects` what is to be done then."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.pods: dict[str, PodRecord] = {}
+        self.bundles: dict[str, Bundle] = {}
+        self.demands: dict[str, Demand] = {}
+        self.allocations: dict[str, AllocationRecord] = {}
+        self.queued: dict[str, None] = {}
+        """Uids in stage QUEUED, oldest first."""
+        self.bound: dict[str, set[str]] = {}
+        """Uids in stage BOUND by allocation."""
+        self.changed = Changed()
+        self._effects: list[s.Effect] = []
+
+    def take_changed(self) -> Changed:
+        changed, self.changed = self.changed, Changed()
+        return changed
+
+    # ---- pods ----------------------------------------------------------------------------------------------------
+
+    def _index(self, pod: PodRecord) -> None:
+        old = self.pods.get(pod.uid)
+        if old is not None and old.stage is Stage.BOUND and old.nonce:
+            self.bound[old.nonce].discard(old.uid)
+        if old is not None and old.stage is Stage.QUEUED and pod.stage is not Stage.QUEUED:
+            self.queued.pop(pod.uid, None)
+        self.pods[pod.uid] = pod
+        if pod.stage is Stage.QUEUED:
+            self.queued.setdefault(pod.uid)
+        elif pod.stage is Stage.BOUND and pod.nonce:
+            self.bound.setdefault(pod.nonce, set()).add(pod.uid)
+
+    def _save(self, pod: PodRecord) -> PodRecord:
+        self._index(pod)
+        self.changed.pods.add(pod.uid)
+        return pod
+
+    def _note(self, pod: PodRecord, at: float, reason: str, message: str, kind: str = "Normal") -> PodRecord:
+        note = {"at": at, "kind": kind, "reason": reason, "message": message}
+        return replace(pod, notes=(*pod.notes, note)[-NOTES:])
+
+    def _waiting(self, pod: PodRecord, message: str, at: float, reason: str = "ContainerCreating") -> Mapping[str, Any]:
+        return waiting_status(self.bundles[pod.uid].pod, reason, message, pod.status, at)
+
+    def _end_unstarted(self, pod: PodRecord, at: float, reason: str, message: str) -> None:
+        status = failed_status(self.bundles[pod.uid].pod, pod.status, reason, message, at)
+        self._save(replace(pod, stage=Stage.ENDED, ended=at, status=status))
+
+    def _remove(self, pod: PodRecord) -> None:
+        del self.pods[pod.uid]
+        self.bundles.pop(pod.uid, None)
+        self.demands.pop(pod.uid, None)
+        self.changed.pods.add(pod.uid)
+        self.changed.owners[pod.uid] = pod.owner
+        self.changed.bundles.add(pod.uid)
+        self._effects.append(s.RemovePod(pod.uid, pod.nonce))
+
+    # ---- allocations ---------------------------------------------------------------------------------------------
+
+    def _store(self, allocation: AllocationRecord) -> AllocationRecord:
+        self.allocations[allocation.nonce] = allocation
+        self.changed.allocations.add(allocation.nonce)
+        return allocation
+
+    def _cancel(self, nonce: str) -> None:
+        allocation = self.allocations.get(nonce)
+        if allocation is not None and allocation.life is not Life.ENDED and not allocation.cancelled:
+            self._store(replace(allocation, cancelled=True))
+            self._effects.append(s.CancelAllocation(nonce))
+
+    def _remove_allocation(self, allocation: AllocationRecord) -> None:
+        del self.allocations[allocation.nonce]
+        self.bound.pop(allocation.nonce, None)
+        self.changed.allocations.add(allocation.nonce)
+        self._effects.append(s.RemoveAllocation(allocation.nonce))
