@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from farnode.cli.demo.cases import CASES
 from tests.sites import BoxSite, wait_until
 from tests.testbed import SiteSpec, SlurmSite, free_index
 from tests.testbed.demo import client_of, fetch_images, settings
@@ -160,7 +161,7 @@ def test_the_demo_on_slurm() -> None:
     argv = [sys.executable, "-m", "tests.testbed", "demo"]
     done = subprocess.run(argv, cwd=EXAMPLE.parents[2], capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len([line for line in done.stdout.splitlines() if line.endswith(" ok")]) == 8
+    assert len([line for line in done.stdout.splitlines() if line.endswith(" ok")]) == len(CASES)
     assert "nothing of it is left" in done.stdout
 
 
