@@ -135,7 +135,7 @@ class Stage:
         return await self.until(lambda event: event["ended"] and event["uid"] == uid and event["attempt"] == attempt)
 
     def log(self, container: str = "main", restart: int = 0) -> str:
-        lines = (self.spool / f"pods/u1/1/{container}/{restart}.log").read_text().splitlines()
+        lines = (self.spool / f"pods/u1/1.{container}.{restart}.log").read_text().splitlines()
         return "".join(line.split(" ", 3)[3] + "\n" for line in lines)
 
     async def printed(self, text: str, container: str = "main") -> None:

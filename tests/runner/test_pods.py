@@ -65,7 +65,7 @@ def test_running_is_said_before_the_end(tmp_path: Path) -> None:
         first, last = stage.events
         assert (first["phase"], first["ended"], first["containers"][0]["ready"]) == ("Running", False, True)
         assert [note["reason"] for note in first["notes"]] == ["Started"]
-        assert last["logs"] == {"main/0.log": 0}
+        assert last["logs"] == {"1.main.0.log": 0}
         assert last["containers"][0]["containerID"] == "farnode://u1/1/main/0"
 
     play(tmp_path, scenario)
@@ -131,7 +131,7 @@ def test_crashes_are_backed_off_as_the_kubelet_does(tmp_path: Path) -> None:
             assert len(stage.events) >= seen
             assert "waiting" in main_state(stage.events[-1])
             stage.clock.advance(0.5)
-        assert sorted(path.name for path in (tmp_path / "pods/u1/1/main").iterdir()) == ["10.log", "9.log"]
+        assert sorted(path.name for path in (tmp_path / "pods/u1").iterdir()) == ["1.main.10.log", "1.main.9.log"]
 
     play(tmp_path, scenario)
 

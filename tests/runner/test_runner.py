@@ -81,10 +81,10 @@ def test_a_pod_runs_and_ends(tmp_path: Path) -> None:
         ended = await gateway.ended()
         assert (ended["phase"], exit_code(ended)) == ("Failed", 3)
         assert [event["seq"] for event in gateway.events] == list(range(1, len(gateway.events) + 1))
-        log = (gateway.allocation / "pods/u1/1/main/0.log").read_text()
+        log = (gateway.allocation / "pods/u1/1.main.0.log").read_text()
         assert " stdout F hello\n" in log
         assert " stderr F oops\n" in log
-        assert ended["logs"] == {"main/0.log": len(log)}
+        assert ended["logs"] == {"1.main.0.log": len(log)}
         (hello,) = gateway.hellos
         assert hello["token"] == "once"
         assert "process" in hello["runtimes"]

@@ -2,7 +2,7 @@
 
     bin/<digest>/runner.pyz, job.sh       what every allocation runs; never changed in place
     allocations/<nonce>/                  0700: connect.json (0600), runner.pyz, job.out, events-<incarnation>.jsonl
-    allocations/<nonce>/pods/<uid>/<attempt>/<container>/<restart>.log
+    allocations/<nonce>/pods/<uid>/<attempt>.<container>.<restart>.log
     images/                               see farnode.gateway.images
 
 The runner is the only reader of its logs while it lives (network file systems cache stale data); afterwards they are
@@ -114,7 +114,7 @@ class Spool:
 
     def log(self, nonce: str, uid: str, attempt: int, container: str, restart: int) -> Path:
         """The log of one run of a container; NotFound when it was removed or never written."""
-        path = self.directory(nonce) / "pods" / uid / str(attempt) / container / f"{restart}.log"
+        path = self.directory(nonce) / "pods" / uid / f"{attempt}.{container}.{restart}.log"
         if not path.is_file():
             raise NotFound(f"the log of container {container} (run {restart}) is not kept any more")
         return path

@@ -31,7 +31,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Attempt:
-    """`logs` is the attempt's directory on the spool. `note(kind, reason, message)` adds to the pod's story and
+    """`logs` is what the names of its logs on the spool begin with. `note(kind, reason, message)` adds to the pod's story and
     `changed()` says that there is a new state to announce."""
 
     order: PodOrder

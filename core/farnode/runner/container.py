@@ -15,6 +15,7 @@ from .capture import LogFile
 from .clock import Timer
 from .instance import START_ERROR, Instance
 from .phase import restarts
+from .scratch import safe
 from .state import Running, State, Terminated, Waiting, as_json
 
 SIGNALLED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
@@ -42,8 +43,6 @@ class Container:
         self._wake: asyncio.Future[None] | None = None
         self._kill_timer: Timer | None = None
         self._kill_at = 0.0
-        self._directory = f"{attempt.logs}/{self.name}"
-        os.mkdir(self._directory, 0o700)
 
     async def run(self) -> None:
         """Run until it shall not run again: by its policy, or because it was stopped."""
@@ -94,7 +93,7 @@ class Container:
         }
 
     def log_sizes(self) -> dict[str, int]:
-        return {f"{self.name}/{os.path.basename(log.path)}": log.size for log in self.logs}
+        return {os.path.basename(log.path): log.size for log in self.logs}
 
     def _id(self, restart: int) -> str:
         return f"farnode://{self.attempt.key}/{self.name}/{restart}"
@@ -102,7 +101,7 @@ class Container:
     async def _run_once(self) -> Terminated:
         for log in self.logs[:-1]:
             log.remove()
-        self.logs = [*self.logs[-1:], LogFile(f"{self._directory}/{self._restarts}.log")]
+        self.logs = [*self.logs[-1:], LogFile(f"{self.attempt.logs}.{safe(self.name)}.{self._restarts}.log")]
         try:
             self.instance = Instance(self.attempt, self._order, self._gpus, self.logs[-1])
         except (OSError, ValueError) as error:

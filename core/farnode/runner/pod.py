@@ -145,8 +145,8 @@ class Pod:
 
     def _prepare(self) -> None:
         order = self.order
-        logs = f"{self._host.spool}/pods/{safe(order['uid'])}/{int(order['attempt'])}"
-        os.makedirs(logs, 0o700)
+        logs = f"{self._host.spool}/pods/{safe(order['uid'])}"
+        os.makedirs(logs, 0o700, exist_ok=True)
         self._directories = AttemptDirectories(self._host.scratch, order["uid"], order["attempt"])
         attempt = Attempt(
             order=order,
@@ -154,7 +154,7 @@ class Pod:
             runtime=self._runtime(),
             directories=self._directories,
             volumes=volumes.make(order.get("volumes", ()), self._directories),
-            logs=logs,
+            logs=f"{logs}/{int(order['attempt'])}",
             note=self._note,
             changed=lambda: self._announce(self),
         )
