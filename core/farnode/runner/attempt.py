@@ -31,8 +31,8 @@ class Host:
 
 @dataclass(frozen=True)
 class Attempt:
-    """`logs` is what the names of its logs on the spool begin with. `note(kind, reason, message)` adds to the pod's story and
-    `changed()` says that there is a new state to announce."""
+    """`logs` is what the names of its logs on the spool begin with. `note(kind, reason, message)` adds to the pod's
+    story and `changed()` says that there is a new state to announce."""
 
     order: PodOrder
     host: Host
