@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "core/farnode/runner/job.sh"
-TOOLS = ("grep", "cut", "uname", "sleep", "cat")
+TOOLS = ("grep", "cut", "uname", "sleep", "cat", "rm")
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 RUNNER = 'import sys; print(sys.argv[1], sys.flags.isolated, sys.flags.no_site); sys.exit(int(open("status").read()))'
 
@@ -49,6 +49,15 @@ def test_it_runs_the_archive_isolated_and_returns_its_status(site: Path, shell: 
     (site / "nonce1/status").write_text("7")
     done = run(site, shell)
     assert (done.stdout, done.returncode) == ("supervise 1 1\n", 7), done.stderr
+
+
+def test_what_a_killed_runner_left_on_the_node_is_removed(site: Path) -> None:
+    python(site, "python3")
+    scratch = site / "scratch"
+    for name in ("farnode-nonce1-abc", "farnode-nonce2-abc"):
+        (scratch / name / "home").mkdir(parents=True)
+    run(site, FARNODE_SCRATCH=str(scratch))
+    assert [path.name for path in scratch.iterdir()] == ["farnode-nonce2-abc"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -57,6 +57,12 @@ sweep() { # a process in an uninterruptible call does not die: it is left to the
     done
 }
 
+tidy() { # what a runner that was killed could not remove from the node: its directories have the nonce in their names
+    for parent in "$FARNODE_SCRATCH" "$SLURM_TMPDIR" "$TMPDIR" /tmp /dev/shm; do
+        [ -n "$parent" ] && rm -rf "$parent/farnode-$nonce-"* 2>/dev/null
+    done
+}
+
 pass_on() {
     [ -n "$supervisor" ] || exit 143
     interrupted=1
@@ -88,4 +94,5 @@ done
 trap '' TERM USR1 USR2 INT
 [ $status -eq 137 ] && settle
 sweep
+tidy
 exit $status
