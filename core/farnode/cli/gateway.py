@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ def gateway() -> None:
     \b
     farnode gateway start -c gateway.yaml
     farnode gateway token -c gateway.yaml --owner alice --out alice.token
+    farnode gateway revoke -c gateway.yaml 5179cf0a3655
     farnode gateway drain -c gateway.yaml
     farnode gateway stop --all -c gateway.yaml
     """
@@ -74,6 +76,32 @@ def token(path: Path, owner: str, admin: bool, out: Path | None) -> None:
         raise Invalid("--out", f"{out}: {error.strerror}") from None
     with os.fdopen(descriptor, "w") as file:
         file.write(_server().issue_token(path, owner, admin) + "\n")
+
+
+@gateway.command()
+@_configured
+def tokens(path: Path) -> None:
+    """List the tokens that open this gateway, by id; what they are is not kept.
+
+    \b
+    farnode gateway tokens -c gateway.yaml
+    """
+    for record in _server().tokens(path).list():
+        issued = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(record.created))
+        click.echo(f"{record.id}  {record.role:5}  {record.owner}  issued {issued}")
+
+
+@gateway.command()
+@_configured
+@click.argument("token_id", metavar="ID")
+def revoke(path: Path, token_id: str) -> None:
+    """Revoke a token by its id, as `tokens` lists it; at once, also for a gateway that runs.
+
+    \b
+    farnode gateway revoke -c gateway.yaml 5179cf0a3655
+    """
+    record = _server().tokens(path).revoke(token_id)
+    click.echo(f"token {record.id} of {record.owner} revoked")
 
 
 @gateway.command()

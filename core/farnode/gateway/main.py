@@ -80,9 +80,14 @@ async def _serve(config: GatewayConfig) -> None:
 
 def issue_token(config_path: Path, owner: str, admin: bool) -> str:
     """A new token for a client of this site; it is shown once and only its hash is kept."""
+    return tokens(config_path).issue(owner, "admin" if admin else "user")
+
+
+def tokens(config_path: Path) -> Tokens:
+    """Who may call this site's gateway, whether it runs or not."""
     config = load(config_path)
     config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Tokens(TokenFile(config.state)).issue(owner, "admin" if admin else "user")
+    return Tokens(TokenFile(config.state))
 
 
 def introduce(config: GatewayConfig, gateway: Running) -> None:

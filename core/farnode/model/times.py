@@ -15,11 +15,3 @@ def rfc3339(at: float) -> str:
 def _second(at: int) -> str:
     """Kept for a while: what happens together is told together, and formatting is a tenth of telling."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def from_rfc3339(text: str) -> float:
-    """Seconds since the epoch; ValueError when it is not a time with a zone."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return moment.timestamp()
