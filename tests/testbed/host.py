@@ -19,7 +19,6 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 CACHE = Path.home() / ".cache" / "farnode" / "testbed"
-FALLBACK_MIRROR = "http://deb.debian.org/debian"
 
 
 class TestbedError(Exception):
@@ -108,7 +107,9 @@ def mirror() -> str:
         origin, label, uri = line.split("|", 2)
         if (origin, label) == ("Debian", "Debian"):
             return uri.rstrip("/")
-    return FALLBACK_MIRROR
+    raise TestbedError(
+        "apt has no source of Debian's own packages: add one to /etc/apt/sources.list.d and apt-get update"
+    )
 
 
 @contextmanager
