@@ -72,14 +72,14 @@ def install(programs: Mapping[str, str]) -> None:
         _with_fresh_lists(lambda: call(argv, env={"DEBIAN_FRONTEND": "noninteractive"}))
 
 
-def _with_fresh_lists(action: Callable[[], str]) -> None:
+def _with_fresh_lists(action: Callable[[], str]) -> str:
     """A machine's package lists may be missing or old: update them once when something is not found."""
     try:
-        action()
+        return action()
     except TestbedError:
         log.info("not found in the package lists: updating them")
         call(["nice", "apt-get", "update"])
-        action()
+        return action()
 
 
 def unpack(package: str, directory: Path) -> Path:
@@ -102,14 +102,16 @@ def architecture() -> str:
 
 def mirror() -> str:
     """The Debian mirror of this machine's own apt sources."""
+    return _with_fresh_lists(_mirror)
+
+
+def _mirror() -> str:
     listed = call(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"])
     for line in listed.splitlines():
         origin, label, uri = line.split("|", 2)
         if (origin, label) == ("Debian", "Debian"):
             return uri.rstrip("/")
-    raise TestbedError(
-        "apt has no source of Debian's own packages: add one to /etc/apt/sources.list.d and apt-get update"
-    )
+    raise TestbedError("apt has no source of Debian's own packages: add one to /etc/apt/sources.list.d")
 
 
 @contextmanager
