@@ -6,13 +6,15 @@ sent, and so that a dialler passed in (a relay) may bring any stream whatever.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from farnode.client.site import Site
@@ -22,6 +24,8 @@ Dial = Callable[[], Awaitable[ByteStream]]
 """Opens one stream to the gateway's API; an error of the farnode tree goes to the caller as it is."""
 
 CONNECT_TIMEOUT = 10.0
+_BACKLOG_PAUSE = 0.01
+"""Seconds between tries while a Unix socket's queue of connections is full; nothing tells when it is not."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 
@@ -47,8 +51,20 @@ async def _guarded(site: Site, connecting: Awaitable[ByteStream]) -> ByteStream:
 
 
 async def _unix(site: Site) -> ByteStream:
+    """As anyio.connect_unix, but over the event loop's own transport: in anyio's Unix streams a read that is cancelled
+    while data comes raises InvalidStateError in the loop (anyio 4.16; its issue 1267 tells of the same at closing)."""
     assert site.socket is not None
-    return await anyio.connect_unix(site.socket)
+    raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        raw.setblocking(False)
+        while (code := raw.connect_ex(site.socket)) == errno.EAGAIN:
+            await anyio.sleep(_BACKLOG_PAUSE)
+        if code:
+            raise OSError(code, os.strerror(code))
+        return await SocketStream.from_socket(raw)
+    except BaseException:
+        raw.close()
+        raise
 
 
 async def _tls(site: Site, context: ssl.SSLContext) -> ByteStream:
