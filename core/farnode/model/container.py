@@ -28,7 +28,8 @@ class Port:
 @dataclass(frozen=True, slots=True)
 class Container:
     """`command` and `args` None: the image's ENTRYPOINT and CMD. An empty list means the same to Kubernetes, so it
-    becomes None here. `working_dir` "": the image's."""
+    becomes None here. `working_dir` "": the image's. `sidecar`: an init container that keeps running beside the others
+    (restartPolicy Always)."""
 
     name: str
     image: str
@@ -43,6 +44,7 @@ class Container:
     ports: tuple[Port, ...] = ()
     tty: bool = False
     stdin: bool = False
+    sidecar: bool = False
     termination_message_path: str = "/dev/termination-log"
     termination_message_policy: str = "File"
 

@@ -23,7 +23,8 @@ class GpuDemand:
 class Demand:
     """`millicores` and `memory` (bytes) are the pod's effective requests (limits where no request is given): the larger
     of the sum over containers and the largest init container. `walltime` (seconds) is what the allocation must last
-    for this pod, before grace and margin; None: the site's default. `runtime` None: the site's first that fits."""
+    for this pod, before grace and margin; None: the site's default. `runtime` None: the site's first that fits. `ports`
+    are those its containers and probes name, sorted: pods use their node's own network, so a port is had by one of them."""
 
     millicores: int
     memory: int
@@ -35,3 +36,4 @@ class Demand:
     runtime: str | None = None
     queue_timeout: float | None = None
     node_selector: tuple[tuple[str, str], ...] = ()
+    ports: tuple[int, ...] = ()

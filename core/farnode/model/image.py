@@ -17,3 +17,4 @@ class Image:
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     working_dir: str = ""
+    stop_signal: str = ""

@@ -46,6 +46,7 @@ class Pod:
     node_selector: Mapping[str, str]
     image_pull_secrets: tuple[str, ...]
     service_account: str
+    readiness_gates: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
 
     @property

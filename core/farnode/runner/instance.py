@@ -14,7 +14,7 @@ from . import environment, pty, volumes
 from .attempt import Attempt
 from .capture import Capture, LogFile
 from .children import Child
-from .leftovers import Mark, kill_trees
+from .leftovers import Mark, kill_trees, tree
 from .runtime import ContainerSpec, Mount
 from .state import Terminated
 from .termination import message_of
@@ -41,6 +41,10 @@ class Instance:
     def marks(self) -> dict[str, str]:
         """Variables by which every process of the container can be found."""
         return {**self._mark.variables(), "FARNODE_NONCE": self._attempt.host.nonce}
+
+    def pids(self) -> list[int]:
+        """The processes of it that are known: the main one, those run in it by exec, and all below them."""
+        return tree([self.child.pid, *self.execs])
 
     def terminate(self) -> None:
         """SIGTERM to the main process, as to a container's process 1."""

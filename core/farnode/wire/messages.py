@@ -8,7 +8,7 @@ The way of a connection:
 
     runner   hello        who I am, my one-time token or session key, what I have, which attempts I hold
     gateway  welcome      session key, intervals, the last event it has | refused
-    gateway  start, stop, forget, drain, open                 runner  events
+    gateway  start, stop, inputs, forget, drain, open         runner  events
     gateway  ack                                              both    ping, pong, close, eof, resize
 """
 
@@ -43,20 +43,33 @@ class FileOrder(TypedDict):
 
 
 class VolumeOrder(TypedDict, total=False):
-    """`kind` is "empty" (a fresh directory that lives as long as the attempt) or "files" (read-only content)."""
+    """`kind` is one of
+
+    empty   a fresh directory that lives as long as the attempt; `medium` "Memory" asks for memory, `size_limit` bytes
+    files   read-only content (ConfigMap, Secret, downwardAPI, projected): `files`, replaced as a whole by `Inputs`
+    path    what the site has at `path` on its nodes; `type` is a hostPath's ("", DirectoryOrCreate, Directory,
+            FileOrCreate, File, Socket, CharDevice, BlockDevice); a claim's directory is of type Directory
+    image   the content of an image, read-only: `image`
+    """
 
     name: str
     kind: str
     files: list[FileOrder]
     medium: str
     size_limit: int | None
+    path: str
+    type: str
+    image: ImageOrder
 
 
 class MountOrder(TypedDict, total=False):
+    """`sub_path_expr` is a subPath with `$(VAR)` of the container's variables in it; only one of the two is given."""
+
     volume: str
     path: str
     read_only: bool
     sub_path: str
+    sub_path_expr: str
 
 
 class ImageOrder(TypedDict, total=False):
@@ -69,11 +82,55 @@ class ImageOrder(TypedDict, total=False):
     cmd: list[str]
     env: list[str]
     working_dir: str
+    stop_signal: str
+
+
+class ActionOrder(TypedDict, total=False):
+    """What a probe or hook does; `kind` is one of
+
+    exec    run `command` in the container
+    http    GET `path` at `port` of the pod with `headers` (pairs); `scheme` HTTP or HTTPS (not verified)
+    tcp     connect to `port` of the pod
+    sleep   wait `seconds`
+    """
+
+    kind: str
+    command: list[str]
+    port: int
+    path: str
+    scheme: str
+    headers: list[list[str]]
+    seconds: float
+
+
+class ProbeOrder(TypedDict, total=False):
+    """v1.Probe with its defaults filled in; durations in seconds. `grace` None: the pod's."""
+
+    action: ActionOrder
+    initial_delay: float
+    timeout: float
+    period: float
+    success_threshold: int
+    failure_threshold: int
+    grace: float | None
+
+
+class RestartRule(TypedDict):
+    """A container that ends with a code that is (`operator` In) or is not (NotIn) one of `codes` is restarted."""
+
+    operator: str
+    codes: list[int]
 
 
 class ContainerOrder(TypedDict, total=False):
     """`command` and `args` as the pod has them (absent: the image's ENTRYPOINT and CMD); `gpus` counts whole devices
-    (or MIG instances) of the pod's allocation that this container gets."""
+    (or MIG instances) of the pod's allocation that this container gets.
+
+    `sidecar`: an init container that keeps running (restartPolicy Always). `restart_policy` and `restart_rules` are the
+    container's own; absent: the pod's. `stop_signal` such as "SIGUSR1"; absent: the image's, else SIGTERM.
+    `cpu_limit` cores, `memory_limit` and `ephemeral_limit` bytes; absent: none. `memory_request` bytes, for who is
+    ended first when memory runs out. `stdin` keeps standard input open for who attaches; with `stdin_once` it is closed
+    when the first one leaves."""
 
     name: str
     image: ImageOrder
@@ -85,13 +142,43 @@ class ContainerOrder(TypedDict, total=False):
     gpus: int
     tty: bool
     stdin: bool
+    stdin_once: bool
     termination_message_path: str
     termination_message_policy: str
+    sidecar: bool
+    restart_policy: str
+    restart_rules: list[RestartRule]
+    startup_probe: ProbeOrder
+    liveness_probe: ProbeOrder
+    readiness_probe: ProbeOrder
+    post_start: ActionOrder
+    pre_stop: ActionOrder
+    stop_signal: str
+    read_only_root: bool
+    cpu_limit: float
+    memory_request: int
+    memory_limit: int
+    ephemeral_limit: int
+
+
+class HostAlias(TypedDict):
+    ip: str
+    hostnames: list[str]
+
+
+class Limits(TypedDict, total=False):
+    """The site's own limits on a container: `processes` at once; `log_size` bytes of a log file, `log_files` of them
+    kept of each run, the oldest going first. Absent: none."""
+
+    processes: int
+    log_size: int
+    log_files: int
 
 
 class PodOrder(TypedDict, total=False):
     """All a runner needs. `restarts` carries restart counts of earlier attempts by container name. `cores` is a
-    decimal number of cores, `memory` bytes: what the pod asks for in all. `runtime` names the runtime to use."""
+    decimal number of cores, `memory` bytes: what the pod asks for in all. `runtime` names the runtime to use.
+    `share_processes`: its containers see each other's processes."""
 
     uid: str
     attempt: int
@@ -112,6 +199,9 @@ class PodOrder(TypedDict, total=False):
     volumes: list[VolumeOrder]
     restarts: dict[str, int]
     mpi: bool
+    share_processes: bool
+    host_aliases: list[HostAlias]
+    limits: Limits
 
 
 # ---- events: what a runner says of an attempt --------------------------------------------------------------------
@@ -250,6 +340,16 @@ class Stop(TypedDict, total=False):
     message: str
 
 
+class Inputs(TypedDict):
+    """New content for volumes of kind "files" of an attempt that may be running: each is replaced as a whole, in one
+    step. Repeating it is harmless; volumes that are not named stay."""
+
+    type: str
+    uid: str
+    attempt: int
+    volumes: list[VolumeOrder]
+
+
 class Forget(TypedDict):
     """The gateway holds the end of this attempt; its in-memory record may go (its files belong to the gateway)."""
 
@@ -265,8 +365,15 @@ class Drain(TypedDict):
 
 
 class Open(TypedDict, total=False):
-    """Opens stream `stream`. `kind`: "logs" (options: LogOptions) | "exec" (options: ExecOptions).
-    The runner sends DATA on it and at last a `close` message with `exit_code` or `error`."""
+    """Opens stream `stream`. The runner sends DATA on it and at last a `close` message with `exit_code` or `error`.
+    `kind` is one of
+
+    logs     of a container (options: LogOptions)
+    exec     a command in a container (options: ExecOptions)
+    attach   to a container's main process (options: AttachOptions); `exit_code` is that of the process
+    port     a TCP connection to a port of the pod (options: PortOptions); both directions on STDIN and STDOUT
+    stats    one JSON document, NodeStats, of all attempts that are alive; `uid` and `attempt` do not count
+    """
 
     type: str
     stream: int
@@ -294,6 +401,57 @@ class ExecOptions(TypedDict, total=False):
     tty: bool
     rows: int
     cols: int
+
+
+class AttachOptions(TypedDict, total=False):
+    """What of the container's three streams is wanted; a `tty` is the container's own."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    rows: int
+    cols: int
+
+
+class PortOptions(TypedDict):
+    port: int
+
+
+class GpuStats(TypedDict, total=False):
+    """`device` as the batch system named it; `memory` and `memory_total` bytes, `utilization` percent; absent where the
+    vendor's tool says nothing."""
+
+    device: str
+    memory: int
+    memory_total: int
+    utilization: float
+
+
+class ContainerStats(TypedDict, total=False):
+    """`cpu` core seconds used since its start, `memory` bytes resident now, `memory_peak` the most seen, `storage` bytes
+    written to the node's disk, `processes` alive now."""
+
+    name: str
+    started_at: float
+    cpu: float
+    memory: int
+    memory_peak: int
+    storage: int
+    processes: int
+    gpus: list[GpuStats]
+
+
+class PodStats(TypedDict):
+    uid: str
+    attempt: int
+    containers: list[ContainerStats]
+
+
+class NodeStats(TypedDict):
+    """`at` by the runner's clock."""
+
+    at: float
+    pods: list[PodStats]
 
 
 class Close(TypedDict, total=False):
