@@ -24,7 +24,7 @@ class Demand:
     """`millicores` and `memory` (bytes) are the pod's effective requests (limits where no request is given): the larger
     of the sum over containers and the largest init container. `walltime` (seconds) is what the allocation must last
     for this pod, before grace and margin; None: the site's default. `runtime` None: the site's first that fits. `ports`
-    are those its containers and probes name, sorted: pods use their node's own network, so a port is had by one of them."""
+    are those its containers and probes name, sorted: pods use their node's own network, where a port is had by one."""
 
     millicores: int
     memory: int

@@ -428,8 +428,8 @@ class GpuStats(TypedDict, total=False):
 
 
 class ContainerStats(TypedDict, total=False):
-    """`cpu` core seconds used since its start, `memory` bytes resident now, `memory_peak` the most seen, `storage` bytes
-    written to the node's disk, `processes` alive now."""
+    """`cpu` core seconds used since its start, `memory` bytes resident now, `memory_peak` the most seen, `storage`
+    bytes it has on the node's disk, `processes` alive now."""
 
     name: str
     started_at: float
