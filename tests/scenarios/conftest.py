@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.scenarios.stacks import STACKS, Stack
 from tests.scenarios.stage import Stage
 from tests.sites.fixtures import box_site, embedded_site
 
 __all__ = ["box_site", "embedded_site"]
 
 
-@pytest.fixture(scope="session", params=["embedded", pytest.param("box", marks=pytest.mark.system)])
+def _parameter(stack: Stack) -> object:
+    return pytest.param(stack, id=stack.name, marks=[pytest.mark.system] if stack.site == "box" else [])
+
+
+@pytest.fixture(scope="session", params=[_parameter(stack) for stack in STACKS])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """Begins every scene that was selected for this site."""
-    with Stage(request.getfixturevalue(f"{request.param}_site")) as stage:
+    """Begins every scene that was selected for this stack."""
+    with Stage(request.getfixturevalue(f"{request.param.site}_site"), request.param) as stage:
         for item in request.session.items:
-            parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+            parameters: dict[str, Any] = (
+                item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+            )
             if parameters.get("stage") == request.param and "scene" in parameters:
                 scene = parameters["scene"]
                 stage.begin(scene, scene)

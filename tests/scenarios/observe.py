@@ -52,6 +52,9 @@ def observed(pod: Pod, expect: Mapping[str, Any], logs: Mapping[str, str]) -> di
             found[key] = {name: logs.get(name) for name in wanted}
         elif key == "words":
             found[key] = _words(pod.message, wanted)
+        elif key == "notes":
+            reasons = [str(note.get("reason")) for note in pod.notes]
+            found[key] = wanted if set(wanted) <= set(reasons) else reasons
         else:
             found[key] = {"phase": pod.phase, "reason": pod.reason}[key]
     return found

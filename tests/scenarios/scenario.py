@@ -71,10 +71,13 @@ def _scenario(entry: Json) -> Scenario:
 
 
 def _object(document: Json, namespace: str) -> Json:
-    """`{repeat, times}` stands for text too long to be written down."""
+    """`{repeat, times}` stands for text too long to be written down, `many` for that many keys, each its number."""
+    whole = dict(document)
+    many = whole.pop("many", {"prefix": "", "times": 0})
     data = {key: _text(value) for key, value in document.get("data", {}).items()}
+    data |= {f"{many['prefix']}{number}": str(number) for number in range(many["times"])}
     metadata = {"namespace": namespace, **document["metadata"]}
-    return {**document, "metadata": metadata, **({"data": data} if data else {})}
+    return {**whole, "metadata": metadata, **({"data": data} if data else {})}
 
 
 def _text(value: str | Json) -> str:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from farnode import Client, Pod
+from tests.scenarios.stacks import Stack
 from tests.sites import GatewaySite, wait_until
 
 Json = dict[str, Any]
@@ -22,8 +23,12 @@ AT_ONCE = 96
 
 
 class Stage:
-    def __init__(self, site: GatewaySite) -> None:
+    """A site and one of its runtimes."""
+
+    def __init__(self, site: GatewaySite, stack: Stack) -> None:
         self.site = site
+        self.stack = stack
+        self.capabilities = stack.capabilities(site)
         self.client = site.client("alice")
         self.stranger: Client = site.client("bob")
         self._pool = ThreadPoolExecutor(AT_ONCE)
@@ -49,11 +54,15 @@ class Stage:
     # ---- what scenes do --------------------------------------------------------------------------------------------
 
     def submit(self, documents: Iterable[Mapping[str, Any]], *, fit: bool = True) -> Pod:
-        """One pod with what stands beside it; `fit`: with the annotation it needs where there are no images."""
-        fitted = self.site.fitted(documents, self.site.default_runtime if fit else None)
+        """One pod with what stands beside it; `fit`: for the stage's runtime, as `fitted` makes it."""
+        fitted = self.fitted(documents) if fit else self.site.fitted(documents)
         text = "\n---\n".join(map(json.dumps, fitted))
         (pod,) = self.client.submit(text + "\n")
         return pod
+
+    def fitted(self, documents: Iterable[Mapping[str, Any]]) -> list[Json]:
+        """With the names images have at the site, and the annotation that asks for the runtime."""
+        return self.site.fitted(documents, self.stack.runtime)
 
     def now(self, pod: Pod | str) -> Pod:
         return self.client.pod(pod)

@@ -12,7 +12,7 @@ from tests.scenarios.declared import play
 from tests.scenarios.scenario import Scenario, load
 from tests.scenarios.stage import Scene, Stage
 
-TOPICS = ("ends", "init", "environment", "volumes")
+TOPICS = ("ends", "init", "lifecycle", "environment", "containers", "volumes", "storage", "resources")
 SCENARIOS = [scenario for topic in TOPICS for scenario in load(topic)]
 REFUSED = load("refused")
 
@@ -40,7 +40,7 @@ def test_refused(stage: Stage, refused: Scenario) -> None:
 
 def submitted_raw(stage: Stage, scenario: Scenario) -> list[Any]:
     """The gateway's verdicts on a bundle that no client has looked at."""
-    pod, *objects = stage.site.fitted(scenario.documents, stage.site.default_runtime)
+    pod, *objects = stage.fitted(scenario.documents)
     pod["metadata"]["uid"] = "00000000-0000-4000-8000-000000000000"
     bundle = {
         "pod": pod,

@@ -159,7 +159,7 @@ def submitted_twice(stage: Stage) -> None:
     first, second = stage.submit([document]), stage.submit([document])
     assert first.uid == second.uid == uid
     stage.client.wait(uid)
-    (fitted,) = stage.site.fitted([document], stage.site.default_runtime)
+    (fitted,) = stage.fitted([document])
     answer = stage.site.call("POST", "/v1/pods", {"bundles": [{"pod": fitted}]})
     assert answer["verdicts"] == [{"uid": uid, "verdict": "exists"}]
     assert [pod.uid for pod in stage.client.pods()].count(uid) == 1

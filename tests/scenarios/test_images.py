@@ -15,7 +15,7 @@ from tests.scenarios.stage import Scene, Stage, shell
 def waiting(stage: Stage, name: str, image: str, *reasons: str, **container: str) -> Pod | None:
     """The pod when it waits for one of these reasons; None where the site has no images and has said so."""
     document = shell(name, "echo never", container={"image": image, **container})
-    if "image" not in stage.site.capabilities:
+    if "image" not in stage.capabilities:
         with pytest.raises(Invalid, match="has no container runtime") as refusal:
             stage.submit([document], fit=False)
         assert refusal.value.field == "spec.containers[0].image"

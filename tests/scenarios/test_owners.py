@@ -42,7 +42,7 @@ def a_uid_cannot_be_taken(stage: Stage) -> None:
     pod = stage.submit([document])
     document["metadata"]["uid"] = pod.uid
     with pytest.raises(Invalid) as refusal:
-        stage.stranger.submit(stage.site.fitted([document], stage.site.default_runtime)[0])
+        stage.stranger.submit(stage.fitted([document])[0])
     assert refusal.value.field == "metadata.uid"
     assert stage.client.wait(pod).succeeded
     assert log(stage.client, pod) == b"mine\n"
@@ -51,7 +51,7 @@ def a_uid_cannot_be_taken(stage: Stage) -> None:
 def events_are_the_owners(stage: Stage) -> None:
     """A stranger's stream tells nothing of a pod, while its owner's tells all."""
     pod = stage.client.wait(stage.submit([shell("unheard", "echo x")]))
-    own = stage.stranger.run(stage.site.fitted([shell("heard", "echo y")], stage.site.default_runtime)[0])
+    own = stage.stranger.run(stage.fitted([shell("heard", "echo y")])[0])
     events = stage.stranger.watch()
     heard = set()
     for event in events:

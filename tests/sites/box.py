@@ -29,7 +29,7 @@ class BoxSite(GatewaySite):
         self.name = "box"
         self.nodes = box.spec.nodes
         self.gpus = {f"n{i}": gpus(i) for i in range(1, self.nodes + 1)}
-        self.capabilities = frozenset({"image", "mounts", "gpus"})
+        self.capabilities = frozenset({"image", "mounts", "gpus", "isolation", "sharing"})
         self.patience = 120.0
         self.directory = box.home(ACCOUNT) / "fn"
         self.state, self.spool = self.directory / "state", self.directory / "spool"

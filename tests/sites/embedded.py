@@ -37,7 +37,7 @@ class EmbeddedSite(GatewaySite):
         self.state, self.spool = self.directory / "state", self.directory / "spool"
         self.log = self.directory / "gateway.log"
         self.config = self.directory / "gateway.yaml"
-        self.capabilities = frozenset({"gpus"} if gpus else ()) | _of_this_machine()
+        self.capabilities = frozenset({"sharing", "gpus"} if gpus else {"sharing"}) | _of_this_machine()
         self.config.write_text(yaml.safe_dump(self._configuration(gpus) | dict(settings or {})))
 
     def _configuration(self, gpus: int) -> dict[str, Any]:

@@ -57,7 +57,8 @@ class GatewaySite(ABC):
 
     name: str
     capabilities: frozenset[str]
-    """Of `image` (containers have a root file system), `mounts` (volumes can be mounted), `gpus`."""
+    """Of `image` (containers have a root file system), `mounts` (volumes can be mounted), `gpus`, `isolation`
+    (containers do not see each other's processes), `sharing` (unless a pod wants that)."""
     gpus: Mapping[str, Mapping[str, int]]
     nodes: int
     patience: float
@@ -165,15 +166,13 @@ class GatewaySite(ABC):
             if runtime is not None:
                 pod["metadata"].setdefault("annotations", {}).setdefault(RUNTIME, runtime)
             spec = pod.get("spec") or {}
+            for volume in spec.get("volumes") or ():
+                if "image" in volume:
+                    volume["image"]["reference"] = self.image(volume["image"]["reference"])
             for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
                 if "image" in container:
                     container["image"] = self.image(container["image"])
         return found
-
-    @property
-    def default_runtime(self) -> str | None:
-        """The annotation a pod needs to run here though the site may lack containers."""
-        return None if "image" in self.capabilities else "process"
 
     # ---- what lives there ------------------------------------------------------------------------------------------
 
