@@ -18,6 +18,8 @@ from farnode.gateway.config import GatewayConfig
 from farnode.gateway.config_values import HostPort
 from farnode.model import annotations, gpu
 from farnode.model.fields import KINDS
+from tests.scenarios.scenario import Scenario, played
+from tests.scenarios.stacks import STACKS
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -111,11 +113,24 @@ def _names(names: object) -> str:
     return ", ".join(f"`{name}`" for name in names) or "—"  # type: ignore[attr-defined]
 
 
+def scenarios() -> str:
+    """What is played on every stack, and why something of it does not work on one."""
+    rows = [f"| [{each.name}]({each.source}) | {' | '.join(_cells(each))} |" for each in played()]
+    heads = [f"`{stack.runtime}`" for stack in STACKS]
+    return "\n".join([f"| scenario | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|", *rows]) + "\n"
+
+
+def _cells(scenario: Scenario) -> list[str]:
+    gaps = [[words for need, words in sorted(stack.gaps.items()) if need in scenario.needs] for stack in STACKS]
+    return [f"no: {found[0]}" if found else "yes" for found in gaps]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "annotations": annotations.markdown,
     "settings": settings,
     "gpus": gpus,
     "fields": fields,
+    "scenarios": scenarios,
 }
 
 if __name__ == "__main__":

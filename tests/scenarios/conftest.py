@@ -23,10 +23,12 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Begins every scene that was selected for this stack."""
     with Stage(request.getfixturevalue(f"{request.param.site}_site"), request.param) as stage:
         for item in request.session.items:
-            parameters: dict[str, Any] = (
-                item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-            )
+            parameters = _parameters(item)
             if parameters.get("stage") == request.param and "scene" in parameters:
                 scene = parameters["scene"]
                 stage.begin(scene, scene)
         yield stage
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}

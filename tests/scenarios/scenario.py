@@ -15,6 +15,7 @@ import yaml
 
 Json = dict[str, Any]
 DIRECTORY = Path(__file__).parent / "pods"
+TOPICS = ("ends", "init", "lifecycle", "environment", "containers", "volumes", "storage", "resources")
 RUNNABLE: Json = {
     "restartPolicy": "Never",
     "containers": [{"name": "main", "image": "busybox:1", "command": ["sleep", "600"]}],
@@ -48,6 +49,11 @@ class Scenario:
     def missing(self, capabilities: frozenset[str]) -> str | None:
         """What the site lacks for it."""
         return next((need for need in sorted(self.needs) if need not in capabilities), None)
+
+
+def played() -> list[Scenario]:
+    """Those that run, in the order of a container's life."""
+    return [scenario for topic in TOPICS for scenario in load(topic)]
 
 
 def load(topic: str) -> list[Scenario]:

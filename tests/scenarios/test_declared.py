@@ -9,11 +9,10 @@ import pytest
 
 from farnode import Invalid
 from tests.scenarios.declared import play
-from tests.scenarios.scenario import Scenario, load
+from tests.scenarios.scenario import Scenario, load, played
 from tests.scenarios.stage import Scene, Stage
 
-TOPICS = ("ends", "init", "lifecycle", "environment", "containers", "volumes", "storage", "resources")
-SCENARIOS = [scenario for topic in TOPICS for scenario in load(topic)]
+SCENARIOS = played()
 REFUSED = load("refused")
 
 
