@@ -31,10 +31,17 @@ def annotated(**annotations: str) -> Json:
     return pod(metadata={"annotations": {f"farnode.io/{key.replace('_', '-')}": v for key, v in annotations.items()}})
 
 
-def bundle(pod_document: Json, *, config_maps: Json | None = None, secrets: Json | None = None) -> Json:
-    """`config_maps` and `secrets`: name -> the object without its name."""
+def bundle(
+    pod_document: Json, *, config_maps: Json | None = None, secrets: Json | None = None, claims: Json | None = None
+) -> Json:
+    """`config_maps`, `secrets` and `claims`: name -> the object without its name."""
     return {
         "pod": copy.deepcopy(pod_document),
-        "configMaps": [{"metadata": {"name": name}, **body} for name, body in (config_maps or {}).items()],
-        "secrets": [{"metadata": {"name": name}, **body} for name, body in (secrets or {}).items()],
+        "configMaps": _named(config_maps),
+        "secrets": _named(secrets),
+        "persistentVolumeClaims": _named(claims),
     }
+
+
+def _named(objects: Json | None) -> list[Json]:
+    return [{"metadata": {"name": name}, **body} for name, body in (objects or {}).items()]

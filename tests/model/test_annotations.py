@@ -68,7 +68,11 @@ def test_every_row_is_a_setting_and_its_example_is_accepted() -> None:
     assert {row.name.replace("-", "_") for row in TABLE} == fields
     for row in TABLE:
         settings = read_settings({PREFIX + row.name: row.example})
-        kind = {int: "duration quantity", str: "name `apptainer` or `process`", bool: "`true` or `false`"}
+        kind = {
+            int: "duration quantity",
+            str: "name `apptainer`, `podman`, `charliecloud`, `bubblewrap` or `process`",
+            bool: "`true` or `false`",
+        }
         assert row.accepts in kind[type(getattr(settings, row.name.replace("-", "_")))]
 
 
@@ -81,7 +85,7 @@ def test_every_row_is_a_setting_and_its_example_is_accepted() -> None:
         ("walltime", "120", "is not a duration"),
         ("gpu-memory", "much", "is not a quantity"),
         ("gpu-memory", "0", "must be more than 0"),
-        ("runtime", "docker", "is not one of apptainer, process"),
+        ("runtime", "docker", "is not one of apptainer, podman, charliecloud, bubblewrap, process"),
         ("mpi", "yes", 'is not "true" or "false"'),
         ("partition", "gpu;rm -rf", "letters, digits"),
         ("account", "-A", "letters, digits"),

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from farnode.errors import Invalid
-from farnode.model.bundle import Input, parse_bundle
+from farnode.model.bundle import parse_bundle
+from farnode.model.inputs import Input
 from farnode.model.pod import parse_pod
 from farnode.model.reference import references
 

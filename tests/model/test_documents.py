@@ -129,7 +129,7 @@ def test_plain_values_are_read_as_kubectl_reads_them(text: str, value: object) -
         ("metadata: {}", "file0.yaml: kind", "is required"),
         ("kind: Job\nmetadata: {name: x}", "file0.yaml: Job: kind", "wrap its spec.template into a Pod"),
         ("kind: Deployment", "file0.yaml: Deployment: kind", "is run by a cluster"),
-        ("kind: Service", "file0.yaml: Service: kind", "it takes Pods, with their ConfigMaps and Secrets"),
+        ("kind: Service", "file0.yaml: Service: kind", "it takes Pods, and with them ConfigMap, Secret, Pers"),
         ("kind: List\nitems: [{kind: Service}]", "file0.yaml: Service: kind", "cannot be handed to a site"),
         (POD + "    tty: 5\n", "file0.yaml: Pod hello: spec.containers[0].tty", "must be true or false"),
         (POD + "    args: [2026-01-01, 5]\n", "file0.yaml: Pod hello: spec.containers[0].args[1]", 'quote it ("5")'),

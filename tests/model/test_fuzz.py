@@ -32,9 +32,24 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-FULL = bundle(
+CLAIM = {"accessModes": ["ReadWriteOnce"], "storageClassName": "s", "resources": {"requests": {"storage": "1Gi"}}}
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+SELECTOR = {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["c"]}]}
+MEMORY = {"containerName": "main", "resource": "limits.memory", "divisor": "1Mi"}
+PROJECTIONS = [
+    {"configMap": {"name": "c", "items": [{"key": "k", "path": "a/b"}]}},
+    {"secret": {"name": "s", "optional": True}},
+    {"downwardAPI": {"items": [{"path": "a/c", "mode": 1, "resourceFieldRef": MEMORY}]}},
+    {"serviceAccountToken": {"path": "t", "audience": "a", "expirationSeconds": 600}},
+    {"clusterTrustBundle": {"path": "x", "signerName": "a.b/c", "labelSelector": SELECTOR}},
+    {"clusterTrustBundle": {"path": "y", "name": "a.b:c:d", "optional": False}},
+]
+FULL: dict[str, Any] = bundle(
     pod(
-        initContainers=[container(name="init", envFrom=[{"prefix": "A_", "configMapRef": {"name": "c"}}])],
+        initContainers=[
+            container(name="init", envFrom=[{"prefix": "A_", "configMapRef": {"name": "c"}}], restartPolicy="Never"),
+            container(name="side", restartPolicy="Always", startupProbe={"tcpSocket": {"port": 80, "host": "::1"}}),
+        ],
         containers=[
             container(
                 command=["x"],
@@ -45,8 +60,24 @@ FULL = bundle(
                     {"name": "D", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
                 ],
                 resources={"limits": {"cpu": "1", "nvidia.com/gpu": 1}, "requests": {"cpu": "1m"}},
-                volumeMounts=[{"name": "v", "mountPath": "/v", "subPath": "s"}],
-                ports=[{"containerPort": 80}],
+                volumeMounts=[
+                    {"name": "v", "mountPath": "/v", "subPath": "s"},
+                    {"name": "w", "mountPath": "/w", "subPathExpr": "$(A)", "readOnly": True},
+                ],
+                ports=[{"containerPort": 80, "name": "web", "hostPort": 80}],
+                livenessProbe={
+                    "httpGet": {"port": "web", "path": "/", "httpHeaders": [{"name": "A", "value": "b"}]},
+                    "periodSeconds": 1,
+                    "terminationGracePeriodSeconds": 1,
+                },
+                readinessProbe={"exec": {"command": ["x"]}, "successThreshold": 2},
+                lifecycle={
+                    "stopSignal": "SIGHUP",
+                    "preStop": {"sleep": {"seconds": 1}},
+                    "postStart": {"exec": {"command": ["x"]}},
+                },
+                restartPolicy="OnFailure",
+                restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}],
                 securityContext={"capabilities": {"drop": ["ALL"]}},
             )
         ],
@@ -54,12 +85,29 @@ FULL = bundle(
             {"name": "v", "emptyDir": {"sizeLimit": "1Gi"}},
             {"name": "c", "configMap": {"name": "c", "items": [{"key": "k", "path": "p", "mode": 256}]}},
             {"name": "d", "downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+            {"name": "w", "persistentVolumeClaim": {"claimName": "c"}},
+            {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": CLAIM}}},
+            {"name": "h", "hostPath": {"path": "/h", "type": "File"}},
+            {"name": "i", "image": {"reference": "i:1", "pullPolicy": "Never"}},
+            {"name": "p", "projected": {"sources": PROJECTIONS, "defaultMode": 256}},
         ],
+        hostAliases=[{"ip": "10.0.0.1", "hostnames": ["a"]}],
+        readinessGates=[{"conditionType": "a/b"}],
+        resources={"limits": {"memory": "1Gi"}, "requests": {"cpu": "4"}},
+        shareProcessNamespace=True,
+        serviceAccountName="s",
+        os={"name": "linux"},
         metadata={"annotations": {"farnode.io/walltime": "2h"}, "labels": {"a": "b"}},
     ),
     config_maps={"c": {"data": {"k": "v"}, "binaryData": {"b": "AA=="}}},
     secrets={"s": {"data": {"k": "dg=="}, "stringData": {"l": "w"}}},
-)
+    claims={"c": {"spec": CLAIM}},
+) | {
+    "serviceAccountTokens": [{"audience": "a", "token": "t"}],
+    "clusterTrustBundles": [
+        {"metadata": {"name": "a.b:c:d", "labels": {"a": "b"}}, "spec": {"signerName": "a.b/c", "trustBundle": PEM}}
+    ],
+}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -73,8 +121,12 @@ PLACES = [place for place in places(FULL) if place]
 def check(document: Any) -> None:
     with contextlib.suppress(Invalid):
         parsed = parse_bundle(document)
-        images = {one.image: Image(one.image) for one in parsed.pod.all_containers}
-        made = order(parsed, owner="o", attempt=1, images=images, node_name="n", runtime="process", restarts={})
+        images = {reference: Image(reference) for reference, _ in parsed.pod.image_references}
+        claims = {claim.name: f"/{claim.size}" for claim in parsed.claims}
+        made = order(
+            parsed, owner="o", attempt=1, images=images, node_name="n", runtime="process", restarts={}, claims=claims
+        )
+        assert len(parsed.host_paths) <= len(made["volumes"])
         json.dumps(made).encode()
 
 

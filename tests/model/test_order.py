@@ -33,6 +33,7 @@ def make(name: str, *images: Image, runtime: str = "apptainer") -> PodOrder:
         node_name="site-a",
         runtime=runtime,
         restarts={"train": 1} if name == "gpus" else {},
+        claims={"results": "/site/alice/results", "storage-scratch": "/site/fast/1"},
     )
 
 

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from farnode.errors import Invalid
-from farnode.model.container import default_pull_policy
 from farnode.model.env import EnvFrom, EnvVar, FieldSource, KeySource, ResourceSource
+from farnode.model.image import default_pull_policy
+from farnode.model.mount import Mount
 from farnode.model.pod import parse_pod
+from farnode.model.projection import FieldFiles, FieldItem, KeyItem, ObjectFiles
 from farnode.model.quantity import Quantity
-from farnode.model.volume import EmptyDir, FieldFiles, FieldItem, KeyItem, Mount, ObjectFiles
+from farnode.model.volume import EmptyDir
 
 from .samples import UID, container, one, pod
 
@@ -269,7 +271,7 @@ def test_default_pull_policy(image: str, policy: str) -> None:
         (
             pod(volumes=[{"name": "a", "configMap": {"name": "c", "items": [{"key": "k", "path": "p"}] * 2}}]),
             "spec.volumes[0].configMap.items",
-            "two items have the path 'p'",
+            "two files have the path 'p'",
         ),
         (pod(restartPolicy="never"), "spec.restartPolicy", "'never' is not one of Always, OnFailure, Never"),
         (pod(terminationGracePeriodSeconds=-1), "spec.terminationGracePeriodSeconds", "-1 is not between 0 and"),

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from farnode.model.pod import Pod, parse_pod
+from farnode.model.qos import qos_class
 from farnode.model.status import failed_status, lost_status, restart_counts, status_of, waiting_status
 from farnode.model.times import rfc3339
 from farnode.wire.messages import EventFrame
 
-from .samples import container, pod
+from .samples import container, one, pod
 
 T0, T1, T2 = 1_800_000_000.0, 1_800_000_060.9, 1_800_000_120.0
 START, LATER, END = "2027-01-15T08:00:00Z", "2027-01-15T08:01:00Z", "2027-01-15T08:02:00Z"
@@ -58,6 +60,7 @@ def test_waiting() -> None:
         }
     ]
     assert "initContainerStatuses" not in status
+    assert status["qosClass"] == "BestEffort"
     assert status["conditions"] == [
         {"type": "PodReadyToStartContainers", "status": "False", "lastTransitionTime": START},
         {"type": "Initialized", "status": "True", "lastTransitionTime": START},
@@ -129,6 +132,77 @@ def test_an_init_container_that_failed_leaves_the_pod_uninitialized() -> None:
     assert condition(status, "Ready")["reason"] == "PodFailed"
 
 
+SIDECAR = replace(WITH_INIT, init_containers=(replace(WITH_INIT.init_containers[0], sidecar=True),))
+
+
+def test_a_started_sidecar_lets_the_others_start() -> None:
+    starting = event(init_containers=[shown(RUNNING, "init", started=False, ready=False)], phase="Pending")
+    status = status_of(SIDECAR, starting)
+    assert condition(status, "Initialized")["message"] == "containers with incomplete status: [init]"
+    status = status_of(SIDECAR, event(init_containers=[shown(RUNNING, "init", started=True, ready=False)]), status)
+    assert holds(status)["Initialized"] == "True"
+
+
+def test_a_pod_is_ready_when_its_sidecars_are() -> None:
+    unready = shown(RUNNING, "init", started=True, ready=False)
+    status = status_of(SIDECAR, event(init_containers=[unready], containers=[shown(RUNNING)]))
+    for kind in ("Ready", "ContainersReady"):
+        assert condition(status, kind)["message"] == "containers with unready status: [init]"
+    ready = shown(RUNNING, "init", started=True)
+    status = status_of(SIDECAR, event(init_containers=[ready], containers=[shown(RUNNING)]), status)
+    assert holds(status)["Ready"] == "True"
+
+
+def test_a_pod_once_initialized_stays_so() -> None:
+    """A sidecar that crashes while the container crashes, too."""
+    before = status_of(SIDECAR, event(init_containers=[shown(RUNNING, "init", started=True)]))
+    crashed = [shown({"waiting": {"reason": "CrashLoopBackOff"}}, name, lastState=DONE) for name in ("init", "main")]
+    status = status_of(SIDECAR, event(init_containers=crashed[:1], containers=crashed[1:]), before)
+    assert holds(status)["Initialized"] == "True"
+
+
+def test_readiness_gates() -> None:
+    gated = replace(SIMPLE, readiness_gates=("example.com/lb",))
+    status = status_of(gated, event(containers=[shown(RUNNING)]))
+    assert (condition(status, "Ready")["reason"], holds(status)["ContainersReady"]) == (
+        "ReadinessGatesNotReady",
+        "True",
+    )
+    assert condition(status, "Ready")["message"] == (
+        'corresponding condition of pod readiness gate "example.com/lb" does not exist.'
+    )
+    closed = {"type": "example.com/lb", "status": "False", "lastTransitionTime": START}
+    status["conditions"].append(closed)
+    status = status_of(gated, event(T1), status)
+    assert condition(status, "Ready")["message"] == (
+        'the status of pod readiness gate "example.com/lb" is not "True", but False'
+    )
+    assert condition(status, "example.com/lb") == closed
+    closed["status"] = "True"
+    assert holds(status_of(gated, event(T2), {**status, "conditions": [closed]}))["Ready"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        ({}, "BestEffort"),
+        ({"limits": {"nvidia.com/gpu": 1}}, "BestEffort"),
+        ({"requests": {"cpu": "100m"}}, "Burstable"),
+        ({"limits": {"cpu": 1}}, "Burstable"),
+        ({"requests": {"cpu": 1}, "limits": {"cpu": 1, "memory": "1Gi"}}, "Guaranteed"),
+        ({"requests": {"cpu": "500m"}, "limits": {"cpu": 1, "memory": "1Gi"}}, "Burstable"),
+    ],
+)
+def test_qos_class(resources: Any, wanted: str) -> None:
+    assert qos_class(parse_pod(one(resources=resources))) == wanted
+
+
+def test_qos_class_counts_init_containers() -> None:
+    limits = {"limits": {"cpu": 1, "memory": "1Gi"}}
+    document = pod(containers=[container(resources=limits)], initContainers=[container(name="init")])
+    assert qos_class(parse_pod(document)) == "Burstable"
+
+
 @pytest.mark.parametrize(("phase", "reason"), [("Succeeded", "PodCompleted"), ("Failed", "PodFailed")])
 def test_ended(phase: str, reason: str) -> None:
     status = status_of(SIMPLE, event(T2, phase, reason="R", message="M", containers=[shown(DONE)]))
@@ -194,10 +268,10 @@ def test_an_attempt_that_started_nothing_costs_no_restart() -> None:
 
 def test_a_crashed_container_keeps_how_it_ended() -> None:
     crashed = shown({"waiting": {"reason": "CrashLoopBackOff"}}, restartCount=4, lastState=DONE)
-    before = status_of(WITH_INIT, event(containers=[crashed]))
+    before = status_of(WITH_INIT, event(init_containers=[shown(DONE, "init")], containers=[crashed]))
     assert holds(before)["Initialized"] == "True"
     status = lost_status(WITH_INIT, before, "RunnerLost", "", T2, True)
-    assert (status["containerStatuses"][0]["lastState"], restart_counts(status)) == (DONE, {"main": 5})
+    assert (status["containerStatuses"][0]["lastState"], restart_counts(status)) == (DONE, {"init": 1, "main": 5})
 
 
 def test_waiting_keeps_what_came_before() -> None:

@@ -12,7 +12,7 @@ from farnode.model.names import Rule
 from farnode.model.quantity import Quantity
 
 PREFIX = "farnode.io/"
-RUNTIMES = ("apptainer", "process")
+RUNTIMES = ("apptainer", "podman", "charliecloud", "bubblewrap", "process")
 _NAME = Rule("[A-Za-z0-9][A-Za-z0-9_.+-]*", 64, "letters, digits, '_', '.', '+' and '-'")
 
 
@@ -80,7 +80,11 @@ TABLE = (
     Annotation("qos", _name, "name", "the quality of service", "high"),
     Annotation("queue-timeout", parse_duration, "duration", "the pod fails when it has waited longer than this", "1d"),
     Annotation(
-        "runtime", _runtime, "`apptainer` or `process`", "what runs the containers; `process`: no image", "process"
+        "runtime",
+        _runtime,
+        "`apptainer`, `podman`, `charliecloud`, `bubblewrap` or `process`",
+        "what runs the containers; `process`: no image",
+        "process",
     ),
     Annotation(
         "mpi", _switch, "`true` or `false`", "the batch system's own variables and PMI reach the containers", "true"

@@ -8,6 +8,11 @@
     GET    /v1/events?after=SEQ            lines of JSON, one EventView each; 410 when SEQ is too old: list again
     GET    /v1/pods/{uid}/logs/{container} ?follow&previous&timestamps&tailLines&sinceSeconds&sinceTime&limitBytes
     WS     /v1/pods/{uid}/exec/{container} ?command=…&command=…&stdin&tty&rows&cols   (v5.channel.k8s.io)
+    WS     /v1/pods/{uid}/attach/{container}  ?stdin&stdout&stderr&rows&cols
+    WS     /v1/pods/{uid}/ports/{port}     a TCP connection: channel 0 to the pod, channel 1 from it
+    GET    /v1/claims                                                 -> {"claims": [ClaimView]}
+    DELETE /v1/claims/{namespace}/{name}   ?owner                     -> ClaimView; 409 while a pod uses it
+    GET    /v1/stats                                                  -> StatsView
     GET    /v1/site                                                   -> SiteView
     POST   /v1/site/drain                  {"drain": bool}            -> SiteView          role admin
     POST   /v1/site/stop                                              -> {"pods": n}       role admin: ends everything
@@ -83,6 +88,48 @@ class EventView(TypedDict, total=False):
     pod: PodView
 
 
+class GpuUsage(TypedDict, total=False):
+    """`memory` and `memoryTotal` in bytes, `utilization` in percent; absent where the node has no tool that says it."""
+
+    device: str
+    memory: int
+    memoryTotal: int
+    utilization: float
+
+
+class ContainerUsage(TypedDict, total=False):
+    """`cpu` core seconds since `startedAt`, `memory` bytes now and `memoryPeak` the most seen, `storage` bytes on the
+    node's disk, `processes` alive now."""
+
+    name: str
+    startedAt: float
+    cpu: float
+    memory: int
+    memoryPeak: int
+    storage: int
+    processes: int
+    gpus: list[GpuUsage]
+
+
+class PodUsage(TypedDict):
+    """What the containers of a pod that run use, at the time `at`."""
+
+    uid: str
+    namespace: str
+    name: str
+    attempt: int
+    at: float
+    containers: list[ContainerUsage]
+
+
+class StatsView(TypedDict):
+    """`missing`: the allocations (nonces) of pods of the caller whose runner did not answer in time. Times are seconds
+    since the epoch."""
+
+    pods: list[PodUsage]
+    missing: list[str]
+
+
 class SiteView(TypedDict, total=False):
     """`offers` are model.offer.Offer, `allocations` AllocationView with `pods` counted."""
 
@@ -96,3 +143,22 @@ class SiteView(TypedDict, total=False):
     offers: list[dict[str, Any]]
     allocations: list[dict[str, Any]]
     pods: dict[str, int]
+
+
+class ClaimView(TypedDict, total=False):
+    """A persistent volume claim at this site. `path` is its directory, `size` the bytes asked for; `reclaim` says what
+    becomes of the directory when the claim is deleted. `usedBy`: uids of the pods that use it and have not ended.
+    `pod`: the uid of the pod it goes with, where it is an ephemeral one."""
+
+    namespace: str
+    name: str
+    owner: str
+    storageClass: str
+    path: str
+    size: int
+    createdAt: str
+    reclaim: Literal["delete", "retain"]
+    ready: bool
+    deleting: bool
+    pod: str
+    usedBy: list[str]

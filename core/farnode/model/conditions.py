@@ -1,7 +1,7 @@
 """The conditions of v1.PodStatus, with the kubelet's reasons and words.
 
-Source: Kubernetes, "Pod conditions", and what the kubelet writes: a condition keeps its lastTransitionTime until its
-status changes.
+Source: Kubernetes, "Pod Lifecycle", "Pod conditions" and "Pod readiness", and where these say less, what the kubelet
+writes (compared with it in tests/kubelet). A condition keeps its lastTransitionTime until its status changes.
 """
 
 from __future__ import annotations
@@ -9,28 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from farnode.model.container import Container
+from farnode.model.pod import Pod
 from farnode.model.times import rfc3339
 
 Json = dict[str, Any]
+_OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 _ENDED = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
 
 
-def conditions(status: Mapping[str, Any], previous: Mapping[str, Any], at: float | None) -> list[Json]:
-    """Of a status whose phase and container statuses are made; `at` None where nobody knows the time."""
-    ready = _ready(status)
+def conditions(pod: Pod, status: Mapping[str, Any], previous: Mapping[str, Any], at: float | None) -> list[Json]:
+    """Of a status whose phase and container statuses are made; `at` None where nobody knows the time.
+
+    Conditions of `previous` that are not a kubelet's, such as those of readiness gates, stay as they are.
+    """
+    others = [dict(one) for one in previous.get("conditions") or () if one.get("type") not in _OURS]
     found = [
         _condition("PodReadyToStartContainers", _has_started(status)),
-        {"type": "Initialized", **_initialized(status)},
-        {"type": "Ready", **ready},
-        {"type": "ContainersReady", **ready},
+        {"type": "Initialized", **_initialized(pod, status, previous)},
+    ]
+    containers = _containers_ready(pod, status)
+    found += [
+        {"type": "Ready", **_ready(pod, containers, others + found)},
+        {"type": "ContainersReady", **containers},
         _condition("PodScheduled", True),
     ]
-    return timed(found, previous, at)
+    return others + timed(found, previous, at)
 
 
 def timed(found: Iterable[Json], previous: Mapping[str, Any], at: float | None) -> list[Json]:
     """Each condition with the time its status last changed."""
-    before = {condition.get("type"): condition for condition in previous.get("conditions") or ()}
+    before = _by_type(previous.get("conditions") or ())
     return [_timed(condition, before.get(condition["type"], {}), at) for condition in found]
 
 
@@ -38,6 +47,10 @@ def _timed(condition: Json, before: Mapping[str, Any], at: float | None) -> Json
     kept = before.get("lastTransitionTime") if before.get("status") == condition["status"] else None
     since = kept or (None if at is None else rfc3339(at))
     return {**condition, "lastTransitionTime": since} if since else condition
+
+
+def _by_type(conditions: Iterable[Mapping[str, Any]]) -> dict[Any, Mapping[str, Any]]:
+    return {one.get("type"): one for one in conditions}
 
 
 def _condition(kind: str, holds: bool) -> Json:
@@ -49,19 +62,53 @@ def _has_started(status: Mapping[str, Any]) -> bool:
     return "startTime" in status and status["phase"] not in _ENDED
 
 
-def _initialized(status: Mapping[str, Any]) -> Json:
+def _initialized(pod: Pod, status: Mapping[str, Any], previous: Mapping[str, Any]) -> Json:
+    """Once it holds it goes on holding, also where init containers run again."""
     if status["phase"] == "Succeeded":
         return {"status": "True", "reason": "PodCompleted"}
-    started = any(_ran(one) for one in status["containerStatuses"])
-    left = [] if started else [one["name"] for one in status.get("initContainerStatuses", ()) if not _completed(one)]
+    before = _by_type(previous.get("conditions") or ()).get("Initialized", {})
+    if before.get("status") == "True" or any(_ran(one) for one in status["containerStatuses"]):
+        return {"status": "True"}
+    known = {one["name"]: one for one in status.get("initContainerStatuses", ())}
+    left = [one.name for one in pod.init_containers if not _is_done(one, known.get(one.name, {}))]
     return _verdict(left, "ContainersNotInitialized", "containers with incomplete status")
 
 
-def _ready(status: Mapping[str, Any]) -> Json:
+def _is_done(init: Container, status: Mapping[str, Any]) -> bool:
+    """Whether the containers after it may start."""
+    if init.sidecar:
+        return status.get("started") is True
+    terminated = status.get("state", {}).get("terminated")
+    return terminated is not None and terminated.get("exitCode") == 0
+
+
+def _containers_ready(pod: Pod, status: Mapping[str, Any]) -> Json:
     if status["phase"] in _ENDED:
         return {"status": "False", "reason": _ENDED[status["phase"]]}
-    unready = [one["name"] for one in status["containerStatuses"] if not one.get("ready")]
+    sidecars = {one.name for one in pod.init_containers if one.sidecar}
+    counted = [one for one in status.get("initContainerStatuses", ()) if one["name"] in sidecars]
+    unready = [one["name"] for one in [*counted, *status["containerStatuses"]] if not one.get("ready")]
     return _verdict(unready, "ContainersNotReady", "containers with unready status")
+
+
+def _ready(pod: Pod, containers: Json, known: Iterable[Json]) -> Json:
+    """`known`: the conditions that readiness gates are looked up in."""
+    if containers["status"] != "True":
+        return containers
+    found = _by_type(known)
+    missing = [words for gate in pod.readiness_gates if (words := _closed(gate, found.get(gate)))]
+    if not missing:
+        return {"status": "True"}
+    return {"status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(missing)}
+
+
+def _closed(gate: str, condition: Mapping[str, Any] | None) -> str:
+    """Why a gate is not open, in the kubelet's words; "" when it is."""
+    if condition is None:
+        return f'corresponding condition of pod readiness gate "{gate}" does not exist.'
+    if condition.get("status") == "True":
+        return ""
+    return f'the status of pod readiness gate "{gate}" is not "True", but {condition.get("status")}'
 
 
 def _verdict(names: Sequence[str], reason: str, words: str) -> Json:
@@ -71,13 +118,6 @@ def _verdict(names: Sequence[str], reason: str, words: str) -> Json:
 
 
 def _ran(container: Mapping[str, Any]) -> bool:
-    """Whether this attempt has started it; a crashed container waits, but only because it did run."""
+    """Whether it was started. One that `failed_status` ended unstarted has no time of a start."""
     state = container.get("state", {})
-    if state.get("waiting", {}).get("reason") == "CrashLoopBackOff":
-        return True
     return "running" in state or "startedAt" in state.get("terminated", {})
-
-
-def _completed(container: Mapping[str, Any]) -> bool:
-    terminated = container.get("state", {}).get("terminated")
-    return terminated is not None and terminated.get("exitCode") == 0

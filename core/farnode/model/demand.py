@@ -21,10 +21,11 @@ class GpuDemand:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """`millicores` and `memory` (bytes) are the pod's effective requests (limits where no request is given): the larger
-    of the sum over containers and the largest init container. `walltime` (seconds) is what the allocation must last
-    for this pod, before grace and margin; None: the site's default. `runtime` None: the site's first that fits. `ports`
-    are those its containers and probes name, sorted: pods use their node's own network, where a port is had by one."""
+    """`millicores` and `memory` (bytes) are the pod's effective requests (limits where no request is given): what is
+    asked for it as a whole, else the most its containers need at one moment. `walltime` (seconds) is what the
+    allocation must last for this pod, before grace and margin; None: the site's default. `runtime` None: the site's
+    first that fits. `ports` are those its containers and probes name, sorted: pods use their node's own network, where
+    a port is had by one."""
 
     millicores: int
     memory: int

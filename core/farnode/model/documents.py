@@ -1,4 +1,4 @@
-"""The files of a user -> bundles: Pods joined with the ConfigMaps and Secrets that stand beside them.
+"""The files of a user -> bundles: Pods joined with the ConfigMaps, Secrets, claims and trust bundles beside them.
 
 Pure: texts in, JSON out; nothing is read and no identity is invented here (`new_uid` is passed in).
 """
@@ -14,12 +14,19 @@ from typing import Any
 from farnode.errors import Invalid
 from farnode.model.bundle import parse_bundle
 from farnode.model.manifest import read_values
-from farnode.model.pod import parse_pod
+from farnode.model.pod import Pod, parse_pod
 from farnode.model.reader import Reader
-from farnode.model.reference import references
+from farnode.model.reference import claim_names, references, trust_files
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' own for generated names: no vowels, hence no words."""
+_PARTS = {
+    "ConfigMap": "configMaps",
+    "Secret": "secrets",
+    "PersistentVolumeClaim": "persistentVolumeClaims",
+    "ClusterTrustBundle": "clusterTrustBundles",
+}
+"""The kinds that come with a pod, and the part of a bundle they stand in."""
 _TEMPLATED = ("Job", "CronJob", "Deployment", "StatefulSet", "ReplicaSet", "DaemonSet", "ReplicationController")
 
 
@@ -37,8 +44,8 @@ class _Manifest:
 def read_bundles(sources: Iterable[tuple[str, str]], new_uid: Callable[[], str]) -> list[dict[str, Any]]:
     """The bundle documents of some files, given as (name, text), in the order of their pods.
 
-    A pod without a UID gets a new one; `generateName` gets a suffix made of the UID. ConfigMaps and Secrets that no
-    pod refers to are left out. Invalid names the file, the object and the field.
+    A pod without a UID gets a new one; `generateName` gets a suffix made of the UID. What no pod refers to is left
+    out. Invalid names the file, the object and the field.
     """
     manifests = [
         item for source, text in sources for value in read_values(source, text) for item in _sort(source, value)
@@ -51,7 +58,7 @@ def read_bundles(sources: Iterable[tuple[str, str]], new_uid: Callable[[], str])
 
 
 def _sort(source: str, value: object) -> Iterator[_Manifest]:
-    """The Pods, ConfigMaps and Secrets of one value, which may be a List of them."""
+    """The objects of one value, which may be a List of them."""
     with _placed(source):
         reader = Reader(value)
         kind = reader.at("kind").text()
@@ -64,7 +71,7 @@ def _sort(source: str, value: object) -> Iterator[_Manifest]:
     with _placed(f"{source}: {kind}"):
         _check_kind(kind)
         name = metadata.at("name").text("")
-        namespace = metadata.at("namespace").text("default")
+        namespace = "" if kind == "ClusterTrustBundle" else metadata.at("namespace").text("default")
     yield _Manifest(f"{source}: {kind} {name}".rstrip(), kind, namespace, name, reader.object())
 
 
@@ -73,9 +80,9 @@ def _check_kind(kind: str) -> None:
         raise Invalid(
             "kind", f"a {kind} is run by a cluster: create it there, or wrap its spec.template into a Pod here"
         )
-    if kind not in ("Pod", "ConfigMap", "Secret"):
+    if kind != "Pod" and kind not in _PARTS:
         raise Invalid(
-            "kind", f"a {kind!r} cannot be handed to a site: it takes Pods, with their ConfigMaps and Secrets"
+            "kind", f"a {kind!r} cannot be handed to a site: it takes Pods, and with them {', '.join(_PARTS)}"
         )
 
 
@@ -101,21 +108,27 @@ def _check_unique(manifests: Iterable[_Manifest]) -> None:
     for item in manifests:
         key = (item.kind, item.namespace, item.name)
         if key in seen:
-            raise Invalid(item.place, f"there is already a {item.kind} of this name in namespace {item.namespace!r}")
+            where = f" in namespace {item.namespace!r}" if item.namespace else ""
+            raise Invalid(item.place, f"there is already a {item.kind} of this name{where}")
         seen.add(key)
 
 
 def _bundle(pod: _Manifest, inputs: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> dict[str, Any]:
     with _placed(pod.place):
-        wanted = {(item.kind, pod.namespace, item.name) for item in references(parse_pod(pod.document))}
-        found = sorted(key for key in wanted if key in inputs)
-        bundle = {
-            "pod": pod.document,
-            "configMaps": [inputs[key] for key in found if key[0] == "ConfigMap"],
-            "secrets": [inputs[key] for key in found if key[0] == "Secret"],
-        }
+        wanted = _wanted(parse_pod(pod.document), pod.namespace)
+        found = sorted(key for key in inputs if key in wanted or (key[0], "", "") in wanted)
+        bundle: dict[str, Any] = {"pod": pod.document}
+        for kind, part in _PARTS.items():
+            bundle[part] = [inputs[key] for key in found if key[0] == kind]
         parse_bundle(bundle)
     return bundle
+
+
+def _wanted(pod: Pod, namespace: str) -> set[tuple[str, str, str]]:
+    """Kinds, namespaces and names; without a name all of that kind, of which only their content tells if they count."""
+    wanted: set[tuple[str, str, str]] = {(item.kind, namespace, item.name) for item in references(pod)}
+    wanted |= {("PersistentVolumeClaim", namespace, name) for _, name in claim_names(pod)}
+    return wanted | {("ClusterTrustBundle", "", trust.name) for _, trust in trust_files(pod)}
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def read_env(reader: Reader) -> EnvVar:
 
 
 def read_env_from(reader: Reader) -> EnvFrom:
-    chosen = _only_one(reader, ("configMapRef", "secretRef"))
+    chosen = reader.only_one(("configMapRef", "secretRef"))
     prefix = reader.at("prefix").text("")
     if prefix:
         ENV_NAME.check(prefix, f"{reader.path}.prefix")
@@ -119,33 +119,27 @@ def read_field(reader: Reader, allowed: tuple[str, ...]) -> FieldSource:
 
 
 def _read_source(reader: Reader) -> KeySource | FieldSource | ResourceSource:
-    chosen = _only_one(reader, ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"))
+    chosen = reader.only_one(("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"))
     source = reader.at(chosen)
     if chosen == "fieldRef":
         return read_field(source, ENV_FIELDS)
     if chosen == "resourceFieldRef":
-        return _read_resource(source)
+        return read_resource(source)
     key = KEY.check(source.at("key").text(), f"{source.path}.key")
     kind: ObjectKind = "ConfigMap" if chosen == "configMapKeyRef" else "Secret"
     return KeySource(kind, read_reference(source), key, source.at("optional").flag())
 
 
-def _read_resource(reader: Reader) -> ResourceSource:
+def read_resource(reader: Reader) -> ResourceSource:
+    """A `resourceFieldRef`."""
     side, _, resource = reader.at("resource").text().partition(".")
     if side not in ("limits", "requests") or resource not in NATIVE:
         accepted = ", ".join(f"limits.{name}, requests.{name}" for name in NATIVE)
         raise reader.at("resource").invalid(f"must be one of {accepted}")
-    divisor = Quantity.parse(reader.at("divisor").value or "1", f"{reader.path}.divisor")
+    divisor = reader.at("divisor").quantity() if reader.at("divisor").given else Quantity.parse("1")
     divisors = _DIVISORS.get(resource, _DIVISORS[""])
     if str(divisor) not in divisors:
         raise Invalid(f"{reader.path}.divisor", f"{divisor} is not one of {', '.join(divisors)}")
     return ResourceSource(
         side, resource, divisor if divisor.nanos else Quantity.parse("1"), reader.at("containerName").text("")
     )
-
-
-def _only_one(reader: Reader, options: tuple[str, ...]) -> str:
-    given = [option for option in options if reader.at(option).given]
-    if len(given) != 1:
-        raise reader.invalid(f"must have exactly one of {', '.join(options)}")
-    return given[0]

@@ -40,17 +40,18 @@ def _all(names: str, words: str) -> dict[str, str]:
     return dict.fromkeys(names.split(), words)
 
 
-_LATER = "is not supported yet; "
+_LATER = "is not supported; "
 _CLUSTER = "is used by the cluster, before a pod reaches the site"
 _SITE_USER = "containers run as the site's user, without privileges"
 _HOST_NETWORK = "containers use the network of the host they run on"
 _STATE = "is the API server's bookkeeping"
-_STORAGE = _LATER + "put small inputs into a configMap or secret, and use emptyDir for scratch space"
+_STORAGE = "is not possible for an ordinary user; use a persistentVolumeClaim, or a hostPath that the site offers"
+_DATA = "is not possible at a site: a claim begins empty; fill it with an init container"
 _OWNERSHIP = "files belong to the site's user; leave it out"
 
 _CONTAINER = Kind(
     honoured={
-        **_plain("name image imagePullPolicy command args workingDir tty stdin"),
+        **_plain("name image imagePullPolicy command args workingDir tty stdin stdinOnce restartPolicy"),
         **_plain("terminationMessagePath terminationMessagePolicy"),
         "env": "env",
         "envFrom": "envFrom",
@@ -58,20 +59,14 @@ _CONTAINER = Kind(
         "volumeMounts": "volumeMount",
         "ports": "port",
         "securityContext": "securityContext",
+        "livenessProbe": "probe",
+        "readinessProbe": "probe",
+        "startupProbe": "probe",
+        "lifecycle": "lifecycle",
+        "restartPolicyRules": "restartRule",
     },
-    harmless={
-        "stdinOnce": "nothing is attached to a container's standard input yet",
-        "resizePolicy": "a running pod is not resized at a site",
-    },
-    refused={
-        "livenessProbe": _LATER + "let the process exit when it is no longer well, and set restartPolicy",
-        "readinessProbe": _LATER + "containers count as ready once they run",
-        "startupProbe": _LATER + "let the process exit when it cannot start, and set restartPolicy",
-        "lifecycle": _LATER + "do it in the container's command, and handle SIGTERM there",
-        "restartPolicy": _LATER + "an init container that keeps running (a sidecar) can be one of spec.containers",
-        "restartPolicyRules": _LATER + "use spec.restartPolicy",
-        "volumeDevices": "is not possible for an ordinary user; use volumeMounts",
-    },
+    harmless={"resizePolicy": "a running pod is not resized at a site"},
+    refused={"volumeDevices": "is not possible for an ordinary user; use volumeMounts"},
 )
 
 KINDS: Mapping[str, Kind] = {
@@ -86,7 +81,10 @@ KINDS: Mapping[str, Kind] = {
     "spec": Kind(
         honoured={
             **_plain("restartPolicy terminationGracePeriodSeconds activeDeadlineSeconds hostname nodeSelector"),
-            **_plain("serviceAccountName"),
+            **_plain("serviceAccountName shareProcessNamespace"),
+            "hostAliases": "hostAlias",
+            "readinessGates": "readinessGate",
+            "resources": "resources",
             "imagePullSecrets": "localReference",
             "initContainers": "container",
             "containers": "container",
@@ -96,7 +94,7 @@ KINDS: Mapping[str, Kind] = {
         },
         harmless={
             **_all("affinity nodeName overhead preemptionPolicy priority priorityClassName", _CLUSTER),
-            **_all("readinessGates schedulerName schedulingGates schedulingGroup", _CLUSTER),
+            **_all("schedulerName schedulingGates schedulingGroup", _CLUSTER),
             **_all("tolerations topologySpreadConstraints evictionResponders", _CLUSTER),
             **_all("dnsConfig dnsPolicy enableServiceLinks hostNetwork subdomain", _HOST_NETWORK),
             **_all("hostUsers", _SITE_USER),
@@ -106,15 +104,14 @@ KINDS: Mapping[str, Kind] = {
             "automountServiceAccountToken": "no service account token is mounted yet",
         },
         refused={
-            "ephemeralContainers": _LATER + "use exec into a container of the pod",
-            "hostAliases": _LATER + "give the addresses to the program, for instance by env",
-            "hostPID": "is not allowed at a site; leave it out",
-            "hostIPC": "is not allowed at a site; leave it out",
-            "shareProcessNamespace": _LATER + "put what must see each other's processes into one container",
-            "resourceClaims": _LATER + "ask for GPUs by resources.limits of a container",
-            "resources": _LATER + "give resources to each container",
+            "ephemeralContainers": "is not possible at a site; use exec into a container of the pod",
+            "hostPID": "is not allowed at a site; use shareProcessNamespace for the processes of the pod",
+            "hostIPC": "is not allowed at a site; share memory by an emptyDir of medium Memory",
+            "resourceClaims": "is not possible at a site; ask for GPUs by resources.limits of a container",
         },
     ),
+    "hostAlias": Kind(_plain("ip hostnames")),
+    "readinessGate": Kind(_plain("conditionType")),
     "podSecurityContext": Kind(
         {},
         {
@@ -123,16 +120,39 @@ KINDS: Mapping[str, Kind] = {
             **_all("seccompProfile appArmorProfile seLinuxOptions seLinuxChangePolicy", "the site's own policy holds"),
             "windowsOptions": "sites run Linux",
         },
-        {"sysctls": "is not allowed at a site; leave it out"},
+        {"sysctls": "is not possible for an ordinary user; leave it out, the site's own settings hold"},
     ),
     "os": Kind(_plain("name")),
     "container": _CONTAINER,
+    "probe": Kind(
+        {
+            **_plain("initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold"),
+            "terminationGracePeriodSeconds": "",
+            "exec": "exec",
+            "httpGet": "httpGet",
+            "tcpSocket": "tcpSocket",
+        },
+        {},
+        {"grpc": _LATER + "use exec with a client such as grpc_health_probe, or tcpSocket"},
+    ),
+    "lifecycle": Kind({"stopSignal": "", "postStart": "hook", "preStop": "hook"}),
+    "hook": Kind(
+        {"exec": "exec", "httpGet": "httpGet", "sleep": "sleep"},
+        {},
+        {"tcpSocket": "has no effect in Kubernetes either; use exec, httpGet or sleep"},
+    ),
+    "exec": Kind(_plain("command")),
+    "httpGet": Kind({**_plain("host path port scheme"), "httpHeaders": "httpHeader"}),
+    "httpHeader": Kind(_plain("name value")),
+    "tcpSocket": Kind(_plain("host port")),
+    "sleep": Kind(_plain("seconds")),
+    "restartRule": Kind({"action": "", "exitCodes": "exitCodes"}),
+    "exitCodes": Kind(_plain("operator values")),
     "securityContext": Kind(
-        {"capabilities": "capabilities"},
+        {"readOnlyRootFilesystem": "", "capabilities": "capabilities"},
         {
             **_all("runAsUser runAsGroup runAsNonRoot allowPrivilegeEscalation", _SITE_USER),
             **_all("seccompProfile appArmorProfile seLinuxOptions procMount", "the site's own policy holds"),
-            "readOnlyRootFilesystem": "what a container writes outside its volumes is lost at its end",
             "windowsOptions": "sites run Linux",
         },
         {"privileged": "is not allowed at a site: containers run as an ordinary user; leave it out"},
@@ -162,15 +182,10 @@ KINDS: Mapping[str, Kind] = {
     "resources": Kind(
         _plain("requests limits"), {}, {"claims": _LATER + "ask for GPUs by limits, such as nvidia.com/gpu: 1"}
     ),
-    "port": Kind(_plain("name containerPort protocol"), _all("hostPort hostIP", _HOST_NETWORK)),
+    "port": Kind(_plain("name containerPort protocol hostPort hostIP")),
     "volumeMount": Kind(
-        _plain("name mountPath readOnly subPath"),
-        {
-            "recursiveReadOnly": "nothing is mounted inside volumes",
-            "mountPropagation": "nothing is mounted inside volumes",
-            "bindMountOptions": "the site's own options hold",
-        },
-        {"subPathExpr": _LATER + "use subPath"},
+        _plain("name mountPath readOnly subPath subPathExpr recursiveReadOnly mountPropagation"),
+        {"bindMountOptions": "the site's own options hold"},
     ),
     "volume": Kind(
         {
@@ -179,18 +194,58 @@ KINDS: Mapping[str, Kind] = {
             "configMap": "configMapVolume",
             "secret": "secretVolume",
             "downwardAPI": "downwardVolume",
+            "projected": "projectedVolume",
+            "persistentVolumeClaim": "claimVolume",
+            "ephemeral": "ephemeralVolume",
+            "hostPath": "hostPath",
+            "image": "imageVolume",
         },
         {},
         {
-            "projected": _LATER + "use one configMap, secret or downwardAPI volume for each of its sources",
-            "hostPath": _LATER + "a site's directories are not the cluster's; use emptyDir for scratch space",
-            "image": _LATER + "copy what is needed with an init container of that image into an emptyDir",
-            **_all("persistentVolumeClaim ephemeral csi nfs cephfs iscsi glusterfs rbd cinder fc gitRepo", _STORAGE),
+            **_all("csi nfs cephfs iscsi glusterfs rbd cinder fc gitRepo", _STORAGE),
             **_all("awsElasticBlockStore azureDisk azureFile gcePersistentDisk vsphereVolume flexVolume", _STORAGE),
             **_all("flocker quobyte photonPersistentDisk portworxVolume scaleIO storageos", _STORAGE),
         },
     ),
     "emptyDir": Kind(_plain("medium sizeLimit"), {}, {"mode": _LATER + "set it in the container's command"}),
+    "hostPath": Kind(_plain("path type")),
+    "imageVolume": Kind(_plain("reference pullPolicy")),
+    "claimVolume": Kind(_plain("claimName readOnly")),
+    "ephemeralVolume": Kind({"volumeClaimTemplate": "claimTemplate"}),
+    "claimTemplate": Kind(
+        {"spec": "claimSpec"}, {"metadata": "labels and annotations of a claim are for the cluster's own storage"}
+    ),
+    "claim": Kind({**_plain("apiVersion kind"), "metadata": "metadata", "spec": "claimSpec"}, {"status": _STATE}),
+    "claimSpec": Kind(
+        {**_plain("accessModes storageClassName volumeMode"), "resources": "claimResources"},
+        {"volumeName": "the site makes the volume"},
+        {
+            "selector": "is not possible at a site, which makes the volume itself; use storageClassName",
+            "volumeAttributesClassName": "is not possible at a site; use storageClassName",
+            **_all("dataSource dataSourceRef", _DATA),
+        },
+    ),
+    "claimResources": Kind(_plain("requests"), {"limits": "the request is what is set aside"}),
+    "projectedVolume": Kind({"defaultMode": "", "sources": "projection"}, {}, {"defaultUser": _OWNERSHIP}),
+    "projection": Kind(
+        {
+            "configMap": "objectProjection",
+            "secret": "objectProjection",
+            "downwardAPI": "downwardProjection",
+            "serviceAccountToken": "tokenProjection",
+            "clusterTrustBundle": "trustProjection",
+        },
+        {},
+        {"podCertificate": "is not possible at a site; put a certificate into a secret"},
+    ),
+    "objectProjection": Kind({**_plain("name optional"), "items": "keyToPath"}),
+    "downwardProjection": Kind({"items": "downwardItem"}),
+    "tokenProjection": Kind(_plain("audience expirationSeconds path"), {}, {"user": _OWNERSHIP}),
+    "trustProjection": Kind(
+        {**_plain("name signerName optional path"), "labelSelector": "labelSelector"}, {}, {"user": _OWNERSHIP}
+    ),
+    "labelSelector": Kind({"matchLabels": "", "matchExpressions": "labelRequirement"}),
+    "labelRequirement": Kind(_plain("key operator values")),
     "configMapVolume": Kind(
         {**_plain("name defaultMode optional"), "items": "keyToPath"}, {}, {"defaultUser": _OWNERSHIP}
     ),
@@ -200,17 +255,17 @@ KINDS: Mapping[str, Kind] = {
     "downwardVolume": Kind({"defaultMode": "", "items": "downwardItem"}, {}, {"defaultUser": _OWNERSHIP}),
     "keyToPath": Kind(_plain("key path mode"), {}, {"user": _OWNERSHIP}),
     "downwardItem": Kind(
-        {**_plain("path mode"), "fieldRef": "fieldReference"},
+        {**_plain("path mode"), "fieldRef": "fieldReference", "resourceFieldRef": "resourceReference"},
         {},
-        {"resourceFieldRef": _LATER + "use env with valueFrom.resourceFieldRef", "user": _OWNERSHIP},
+        {"user": _OWNERSHIP},
     ),
-    "configMap": Kind(
-        {**_plain("apiVersion kind data binaryData"), "metadata": "metadata"},
-        {"immutable": "inputs are read once, when the pod is handed over"},
-    ),
-    "secret": Kind(
-        {**_plain("apiVersion kind data stringData type"), "metadata": "metadata"},
-        {"immutable": "inputs are read once, when the pod is handed over"},
+    "configMap": Kind({**_plain("apiVersion kind data binaryData immutable"), "metadata": "metadata"}),
+    "secret": Kind({**_plain("apiVersion kind data stringData type immutable"), "metadata": "metadata"}),
+    "trustBundle": Kind({**_plain("apiVersion kind"), "metadata": "metadata", "spec": "trustBundleSpec"}),
+    "trustBundleSpec": Kind(_plain("signerName trustBundle")),
+    "token": Kind(
+        _plain("audience token"),
+        _all("expirationSeconds expirationTimestamp", "who gave the token gives a new one in time"),
     ),
 }
 

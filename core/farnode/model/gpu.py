@@ -6,14 +6,15 @@ One table of names. A pod asks for devices of one kind, by limits of its contain
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from farnode.errors import Invalid
 from farnode.model.container import Container
 from farnode.model.demand import Demand, GpuDemand
+from farnode.model.effective import effective, requested
 from farnode.model.offer import GpuOffer
 from farnode.model.pod import Pod, containers_with_paths
+from farnode.model.quantity import Quantity
 from farnode.model.resources import CPU, MEMORY
 
 DEFAULT_MILLICORES = 1000
@@ -66,21 +67,20 @@ def gpu_demand(pod: Pod) -> GpuDemand | None:
     if resource is None:
         _check_narrowing(pod)
         return None
-    count = _effective(map(gpus_of, pod.containers), map(gpus_of, pod.init_containers))
+    count = effective(pod.init_containers, pod.containers, gpus_of)
     return GpuDemand(resource, count, settings.gpu_model, settings.gpu_memory)
 
 
 def demand(pod: Pod) -> Demand:
-    """What the pod needs of a site, by Kubernetes' rule for effective requests ("Init Containers", resource sharing):
-    the larger of the sum over containers and the largest init container, resource by resource.
+    """What the pod needs of a site.
 
     A pod that says nothing about cpu needs one core; memory 0 means the site's default. `walltime` is the annotation,
     else activeDeadlineSeconds, else the site's default (None).
     """
     settings = pod.settings
     return Demand(
-        millicores=_requested(pod, CPU, milli=True) or DEFAULT_MILLICORES,
-        memory=_requested(pod, MEMORY),
+        millicores=_requested(pod, CPU).millicores or DEFAULT_MILLICORES,
+        memory=_requested(pod, MEMORY).whole,
         gpu=gpu_demand(pod),
         walltime=settings.walltime or pod.deadline,
         partition=settings.partition,
@@ -89,6 +89,7 @@ def demand(pod: Pod) -> Demand:
         runtime=settings.runtime,
         queue_timeout=settings.queue_timeout,
         node_selector=tuple(sorted(pod.node_selector.items())),
+        ports=_ports(pod),
     )
 
 
@@ -132,13 +133,11 @@ def _check_narrowing(pod: Pod) -> None:
             raise Invalid(f"metadata.annotations[farnode.io/{name}]", words)
 
 
-def _requested(pod: Pod, resource: str, *, milli: bool = False) -> int:
-    def amount(container: Container) -> int:
-        found = container.resources.requests.get(resource)
-        return 0 if found is None else found.millicores if milli else found.whole
-
-    return _effective(map(amount, pod.containers), map(amount, pod.init_containers))
+def _requested(pod: Pod, resource: str) -> Quantity:
+    """What the pod itself asks for, else its containers together."""
+    given = pod.resources.requests.get(resource)
+    return given or requested(pod.init_containers, pod.containers, resource) or Quantity(0)
 
 
-def _effective(containers: Iterable[int], init_containers: Iterable[int]) -> int:
-    return max(sum(containers), max(init_containers, default=0))
+def _ports(pod: Pod) -> tuple[int, ...]:
+    return tuple(sorted({port for container in pod.all_containers for port in container.ports_named}))

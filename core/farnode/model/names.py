@@ -40,6 +40,20 @@ LABEL_VALUE = Rule(
 UID = Rule(
     "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", 36, "a lower-case UUID such as 6f1c2b1e-8a53-4f5e-9d57-0b1f5a8f9c11"
 )
+PORT_NAME = Rule(
+    "(?!-)(?=[-0-9]*[a-z])(?!.*--)[-a-z0-9]*(?<!-)",
+    15,
+    "lower-case letters, digits and '-' between them, at least one letter",
+)
+HEADER_NAME = Rule("[-A-Za-z0-9]+", 4096, "letters, digits and '-'")
+SIGNER = Rule(
+    rf"(?=[^/]*\.){_LABEL}(\.{_LABEL})*/{_LABEL}(\.{_LABEL})*", 571, "a domain and a path such as example.com/signer"
+)
+TRUST_BUNDLE = Rule(
+    rf"(?!.*[^:]{{254}})({_LABEL}(\.{_LABEL})*:{_LABEL}(\.{_LABEL})*:)?{_LABEL}(\.{_LABEL})*",
+    571,
+    _DNS.format(" or '.'"),
+)
 _QUALIFIED_NAME = Rule(_QUALIFIED, 63, "letters, digits, '-', '_' and '.', after an optional DNS prefix and '/'")
 
 

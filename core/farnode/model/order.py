@@ -10,19 +10,24 @@ import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from farnode.model.bundle import Bundle, Input
+from farnode.model.bundle import Bundle
 from farnode.model.container import Container
 from farnode.model.demand import Demand
+from farnode.model.downward import field_text, resource_text
 from farnode.model.env import EnvVar, FieldSource, KeySource, ResourceSource
+from farnode.model.files import File, files_of
 from farnode.model.gpu import demand, gpus_of
 from farnode.model.image import Image
+from farnode.model.inputs import Input
+from farnode.model.mount import Mount
 from farnode.model.pod import Pod
-from farnode.model.resources import CPU, MEMORY
-from farnode.model.volume import EmptyDir, FieldFiles, Mount, ObjectFiles, Volume
+from farnode.model.routine import routine
+from farnode.model.volume import Claim, EmptyDir, EphemeralClaim, HostPath, ImageVolume, Volume, claim_name
 from farnode.wire.messages import (
     ContainerOrder,
     EnvOrder,
     FileOrder,
+    HostAlias,
     ImageOrder,
     MountOrder,
     PodOrder,
@@ -43,6 +48,7 @@ class _Context:
     bundle: Bundle
     demand: Demand
     images: Mapping[str, Image]
+    claims: Mapping[str, str]
     node_name: str
 
     @property
@@ -59,12 +65,13 @@ def order(
     node_name: str,
     runtime: str,
     restarts: Mapping[str, int],
+    claims: Mapping[str, str] | None = None,
 ) -> PodOrder:
-    """The order of one attempt. `images` by the reference of the containers; `restarts` are restart counts of earlier
-    attempts by container name."""
+    """The order of one attempt. `images` by reference; `restarts` are restart counts of earlier attempts by container
+    name; `claims` gives the directory of each claim the pod uses."""
     pod, needs = bundle.pod, demand(bundle.pod)
-    context = _Context(bundle, needs, images, node_name)
-    return PodOrder(
+    context = _Context(bundle, needs, images, claims or {}, node_name)
+    made = PodOrder(
         uid=pod.uid,
         attempt=attempt,
         namespace=pod.namespace,
@@ -81,10 +88,15 @@ def order(
         gpus=needs.gpu.count if needs.gpu else 0,
         init_containers=[_container(container, context) for container in pod.init_containers],
         containers=[_container(container, context) for container in pod.containers],
-        volumes=[_volume(volume, context.bundle) for volume in pod.volumes],
+        volumes=[_volume(volume, context) for volume in pod.volumes],
         restarts=dict(restarts),
         mpi=pod.settings.mpi,
     )
+    if pod.share_processes:
+        made["share_processes"] = True
+    if pod.host_aliases:
+        made["host_aliases"] = [HostAlias(ip=one.ip, hostnames=list(one.hostnames)) for one in pod.host_aliases]
+    return made
 
 
 def _container(container: Container, context: _Context) -> ContainerOrder:
@@ -93,7 +105,7 @@ def _container(container: Container, context: _Context) -> ContainerOrder:
         image=_image(context.images[container.image]),
         env=[*_env_from(container, context.bundle), *_env(container, context)],
         working_dir=container.working_dir,
-        mounts=[_mount(mount, context.bundle.pod) for mount in container.mounts],
+        mounts=[_mount(mount, context.pod) for mount in container.mounts],
         gpus=gpus_of(container),
         tty=container.tty,
         stdin=container.stdin,
@@ -104,6 +116,7 @@ def _container(container: Container, context: _Context) -> ContainerOrder:
         made["command"] = list(container.command)
     if container.args is not None:
         made["args"] = list(container.args)
+    made.update(routine(container, context.pod.resources))
     return made
 
 
@@ -118,15 +131,19 @@ def _image(image: Image) -> ImageOrder:
     )
     if image.path:
         made["path"] = image.path
+    if image.stop_signal:
+        made["stop_signal"] = image.stop_signal
     return made
 
 
 def _mount(mount: Mount, pod: Pod) -> MountOrder:
-    """Only an emptyDir can be written to: ConfigMaps, Secrets and the downward API are always mounted read-only."""
-    writable = any(one.name == mount.volume and isinstance(one.source, EmptyDir) for one in pod.volumes)
-    return MountOrder(
-        volume=mount.volume, path=mount.path, read_only=mount.read_only or not writable, sub_path=mount.sub_path
+    volume = next(one for one in pod.volumes if one.name == mount.volume)
+    made = MountOrder(
+        volume=mount.volume, path=mount.path, read_only=mount.read_only or volume.read_only, sub_path=mount.sub_path
     )
+    if mount.sub_path_expr:
+        made["sub_path_expr"] = mount.sub_path_expr
+    return made
 
 
 def _env_from(container: Container, bundle: Bundle) -> Iterator[EnvOrder]:
@@ -155,72 +172,26 @@ def _value(variable: EnvVar, container: Container, context: _Context) -> str | N
         found = context.bundle.input(source.kind, source.name)
         return found.data[source.key].decode() if found and source.key in found.data else None
     if isinstance(source, ResourceSource):
-        return str(_amount(source, container, context))
+        return resource_text(context.pod, context.demand, source, container)
     assert source is not None
     return context.node_name if source.path == "spec.nodeName" else field_text(context.pod, source)
 
 
-def _amount(source: ResourceSource, container: Container, context: _Context) -> int:
-    """Rounded up to whole divisors. Where a container has no limit the kubelet gives what its node has; here that is
-    what the pod as a whole is given."""
-    named = next((one for one in context.pod.all_containers if one.name == source.container), container)
-    amounts = named.resources.limits if source.side == "limits" else named.resources.requests
-    whole = {CPU: context.demand.millicores * 10**6, MEMORY: context.demand.memory * 10**9}
-    fallback = whole.get(source.resource, 0) if source.side == "limits" else 0
-    nanos = amounts[source.resource].nanos if source.resource in amounts else fallback
-    return -(-nanos // source.divisor.nanos)
-
-
-def field_text(pod: Pod, source: FieldSource) -> str:
-    """The value of a field of the pod as text; a label or annotation that it lacks is empty."""
-    if source.path in ("metadata.labels", "metadata.annotations"):
-        values = pod.labels if source.path == "metadata.labels" else pod.annotations
-        return (
-            values.get(source.key, "") if source.key else "\n".join(f"{k}={_quote(values[k])}" for k in sorted(values))
-        )
-    return {
-        "metadata.name": pod.name,
-        "metadata.namespace": pod.namespace,
-        "metadata.uid": pod.uid,
-        "spec.serviceAccountName": pod.service_account,
-    }[source.path]
-
-
-_ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
-_ESCAPES |= {"\\": r"\\", '"': r"\""}
-
-
-def _quote(text: str) -> str:
-    """Quoted as Go's %q, which is how the kubelet writes labels and annotations into files."""
-    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(ord(c))) for c in text) + '"'
-
-
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _volume(volume: Volume, bundle: Bundle) -> VolumeOrder:
+def _volume(volume: Volume, context: _Context) -> VolumeOrder:
     source = volume.source
     if isinstance(source, EmptyDir):
         return VolumeOrder(name=volume.name, kind="empty", medium=source.medium, size_limit=source.size_limit)
-    files = _object_files(source, bundle) if isinstance(source, ObjectFiles) else _field_files(source, bundle.pod)
-    return VolumeOrder(name=volume.name, kind="files", files=list(files))
+    if isinstance(source, HostPath):
+        return VolumeOrder(name=volume.name, kind="path", path=source.path, type=source.type)
+    if isinstance(source, Claim | EphemeralClaim):
+        name = claim_name(volume, context.pod.name)
+        assert name is not None
+        return VolumeOrder(name=volume.name, kind="path", path=context.claims[name], type="Directory")
+    if isinstance(source, ImageVolume):
+        return VolumeOrder(name=volume.name, kind="image", image=_image(context.images[source.reference]))
+    files = files_of(source, context.pod, context.bundle.inputs, context.demand)
+    return VolumeOrder(name=volume.name, kind="files", files=[_file(file) for file in files])
 
 
-def _object_files(source: ObjectFiles, bundle: Bundle) -> Iterator[FileOrder]:
-    found = (bundle.input(source.kind, source.name) or Input({})).files
-    if not source.items:
-        for key in sorted(found):
-            yield _file(key, found[key], source.mode)
-    for item in source.items:
-        if item.key in found:
-            yield _file(item.path, found[item.key], source.mode if item.mode is None else item.mode)
-
-
-def _field_files(source: FieldFiles, pod: Pod) -> Iterator[FileOrder]:
-    for item in source.items:
-        yield _file(item.path, field_text(pod, item.source).encode(), source.mode if item.mode is None else item.mode)
-
-
-def _file(path: str, data: bytes, mode: int) -> FileOrder:
-    return FileOrder(path=path, mode=mode, data=base64.b64encode(data).decode())
+def _file(file: File) -> FileOrder:
+    return FileOrder(path=file.path, mode=file.mode, data=base64.b64encode(file.data).decode())

@@ -6,19 +6,23 @@ What is not here is in `fields`: harmless, or refused with words.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farnode.errors import Invalid
+from farnode.model.alias import HostAlias, read_alias
 from farnode.model.annotations import Settings, read_settings
-from farnode.model.container import Container, read_container
+from farnode.model.container import Container, Surroundings, read_container, read_init_container
+from farnode.model.effective import read_pod_resources
 from farnode.model.env import ResourceSource, read_reference
 from farnode.model.fields import Ignored, check_fields
 from farnode.model.names import LABEL, LABEL_VALUE, SUBDOMAIN, UID, check_qualified
+from farnode.model.projection import FieldFiles, Files, ObjectFiles, Projected, field_of
 from farnode.model.reader import Reader
+from farnode.model.resources import Resources
+from farnode.model.restart import RESTART_POLICIES
 from farnode.model.serviceaccount import without_service_account
-from farnode.model.volume import Volume, read_volume
+from farnode.model.volume import ImageVolume, Volume, read_volumes
 
-RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DEFAULT_GRACE = 30
 """Seconds between SIGTERM and SIGKILL, Kubernetes' default."""
 ANNOTATIONS_LIMIT = 256 * 1024
@@ -28,7 +32,8 @@ ANNOTATIONS_LIMIT = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class Pod:
     """`uid` may be "" (a bundle's pod always has one); `grace` and `deadline` in seconds; `settings` are those of the
-    farnode.io/ annotations; `ignored` the harmless fields the pod gave, for a note to its user."""
+    farnode.io/ annotations; `resources` what it asks for as a whole; `ignored` the harmless fields the pod gave, for a
+    note to its user."""
 
     uid: str
     namespace: str
@@ -47,12 +52,28 @@ class Pod:
     image_pull_secrets: tuple[str, ...]
     service_account: str
     readiness_gates: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    share_processes: bool = False
+    host_aliases: tuple[HostAlias, ...] = ()
     ignored: tuple[Ignored, ...] = ()
 
     @property
     def all_containers(self) -> tuple[Container, ...]:
         """Init containers first, the order they run in."""
         return self.init_containers + self.containers
+
+    @property
+    def image_references(self) -> tuple[tuple[str, str], ...]:
+        """The images of containers and of image volumes, each (reference, pull policy) once."""
+        wanted = [(one.image, one.pull_policy) for one in self.all_containers]
+        return tuple(dict.fromkeys([*wanted, *self.image_volumes]))
+
+    @property
+    def image_volumes(self) -> tuple[tuple[str, str], ...]:
+        """Those of image volumes alone, needed under every runtime."""
+        sources = [volume.source for volume in self.volumes]
+        wanted = [(one.reference, one.pull_policy) for one in sources if isinstance(one, ImageVolume)]
+        return tuple(dict.fromkeys(wanted))
 
 
 def parse_pod(document: Mapping[str, object]) -> Pod:
@@ -75,10 +96,13 @@ def _check_type(reader: Reader) -> None:
 
 def _read_pod(metadata: Reader, spec: Reader, ignored: tuple[Ignored, ...]) -> Pod:
     name = SUBDOMAIN.check(metadata.at("name").text(), f"{metadata.path}.name")
-    volumes = tuple(_read_volumes(spec.at("volumes")))
-    names = [volume.name for volume in volumes]
+    volumes = read_volumes(spec.at("volumes"), name)
     annotations = _read_annotations(metadata.at("annotations"))
     grace = spec.at("terminationGracePeriodSeconds").number(0)
+    grace = DEFAULT_GRACE if grace is None else grace
+    around = Surroundings(volumes, grace, spec.at("os").at("name").text(""))
+    init_containers = tuple(read_init_container(item, around) for item in spec.at("initContainers").items())
+    containers = tuple(read_container(item, around) for item in spec.at("containers").items())
     return Pod(
         uid=_read_optional(metadata.at("uid"), UID.check),
         namespace=LABEL.check(metadata.at("namespace").text("default"), f"{metadata.path}.namespace"),
@@ -86,16 +110,20 @@ def _read_pod(metadata: Reader, spec: Reader, ignored: tuple[Ignored, ...]) -> P
         labels=read_labels(metadata.at("labels")),
         annotations=annotations,
         settings=read_settings(annotations, f"{metadata.path}.annotations"),
-        init_containers=tuple(read_container(item, names) for item in spec.at("initContainers").items()),
-        containers=tuple(read_container(item, names) for item in spec.at("containers").items()),
-        volumes=volumes,
+        init_containers=init_containers,
+        containers=containers,
+        volumes=tuple(volumes.values()),
         restart_policy=spec.at("restartPolicy").choice(RESTART_POLICIES, "Always"),
-        grace=DEFAULT_GRACE if grace is None else grace,
+        grace=grace,
         deadline=spec.at("activeDeadlineSeconds").number(1),
         hostname=_read_optional(spec.at("hostname"), LABEL.check) or name[:63].rstrip("-."),
         node_selector=read_labels(spec.at("nodeSelector")),
         image_pull_secrets=tuple(read_reference(item) for item in spec.at("imagePullSecrets").items()),
         service_account=_read_optional(spec.at("serviceAccountName"), SUBDOMAIN.check) or "default",
+        readiness_gates=tuple(_read_gate(item.at("conditionType")) for item in spec.at("readinessGates").items()),
+        resources=read_pod_resources(spec.at("resources"), init_containers, containers),
+        share_processes=spec.at("shareProcessNamespace").flag(),
+        host_aliases=tuple(read_alias(item) for item in spec.at("hostAliases").items()),
         ignored=ignored,
     )
 
@@ -116,14 +144,8 @@ def _read_annotations(reader: Reader) -> dict[str, str]:
     return annotations
 
 
-def _read_volumes(reader: Reader) -> Iterator[Volume]:
-    seen = set()
-    for item in reader.items():
-        volume = read_volume(item)
-        if volume.name in seen:
-            raise item.at("name").invalid(f"{volume.name!r} is already the name of another volume")
-        seen.add(volume.name)
-        yield volume
+def _read_gate(reader: Reader) -> str:
+    return check_qualified(reader.text(), reader.path)
 
 
 def _read_optional(reader: Reader, check: Callable[[str, str], str]) -> str:
@@ -132,7 +154,8 @@ def _read_optional(reader: Reader, check: Callable[[str, str], str]) -> str:
 
 
 def _check_containers(pod: Pod) -> None:
-    """What holds between containers: there is one, names are unique, and resource references name one of them."""
+    """What holds between containers: there is one, names and host ports are unique, and resource references name one
+    of them."""
     if not pod.containers:
         raise Invalid("spec.containers", "is required: a pod has at least one container")
     seen: set[str] = set()
@@ -140,8 +163,10 @@ def _check_containers(pod: Pod) -> None:
         if container.name in seen:
             raise Invalid(f"{path}.name", f"{container.name!r} is already the name of another container")
         seen.add(container.name)
-    for path, container in containers_with_paths(pod):
-        _check_resource_references(path, container, seen)
+    _check_host_ports(pod)
+    for path, source in _resource_sources(pod):
+        if source.container and source.container not in seen:
+            raise Invalid(f"{path}.containerName", f"{source.container!r} is not a container of this pod")
 
 
 def containers_with_paths(pod: Pod) -> Iterator[tuple[str, Container]]:
@@ -151,9 +176,38 @@ def containers_with_paths(pod: Pod) -> Iterator[tuple[str, Container]]:
             yield f"spec.{key}[{index}]", container
 
 
-def _check_resource_references(path: str, container: Container, names: set[str]) -> None:
-    for index, variable in enumerate(container.env):
-        source = variable.source
-        if isinstance(source, ResourceSource) and source.container and source.container not in names:
-            place = f"{path}.env[{index}].valueFrom.resourceFieldRef.containerName"
-            raise Invalid(place, f"{source.container!r} is not a container of this pod")
+def _check_host_ports(pod: Pod) -> None:
+    taken: set[tuple[str, str, int]] = set()
+    for index, container in enumerate(pod.containers):
+        for place, port in enumerate(container.ports):
+            if port.host is None:
+                continue
+            key = (port.protocol, port.host, port.port)
+            if key in taken:
+                path = f"spec.containers[{index}].ports[{place}].hostPort"
+                raise Invalid(path, f"{port.port} is already taken by another port of this pod")
+            taken.add(key)
+
+
+def _resource_sources(pod: Pod) -> Iterator[tuple[str, ResourceSource]]:
+    """Every `resourceFieldRef` of the pod with its place."""
+    for path, container in containers_with_paths(pod):
+        for index, variable in enumerate(container.env):
+            if isinstance(variable.source, ResourceSource):
+                yield f"{path}.env[{index}].valueFrom.resourceFieldRef", variable.source
+    for path, source in files_with_paths(pod):
+        if isinstance(source, FieldFiles):
+            for index, item in enumerate(source.items):
+                if isinstance(item.source, ResourceSource):
+                    yield f"{path}.items[{index}].resourceFieldRef", item.source
+
+
+def files_with_paths(pod: Pod) -> Iterator[tuple[str, Files]]:
+    """Every source of files among the volumes with its place, such as `spec.volumes[0].projected.sources[1].secret`."""
+    for index, volume in enumerate(pod.volumes):
+        path = f"spec.volumes[{index}]"
+        if isinstance(volume.source, Projected):
+            for place, source in enumerate(volume.source.sources):
+                yield f"{path}.projected.sources[{place}].{field_of(source)}", source
+        elif isinstance(volume.source, ObjectFiles | FieldFiles):
+            yield f"{path}.{field_of(volume.source)}", volume.source

@@ -6,7 +6,7 @@ What Kubernetes' own decoder does holds here too: null, and where text is wanted
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from farnode.errors import Invalid
@@ -79,7 +79,7 @@ class Reader:
     def choice(self, options: Collection[str], default: str) -> str:
         found = self.text(default)
         if found not in options:
-            raise self.invalid(f"{_short(found)} is not one of {', '.join(options)}")
+            raise self.invalid(f"{_short(found)} is not one of {', '.join(filter(None, options))}")
         return found
 
     def flag(self, default: bool = False) -> bool:
@@ -88,6 +88,13 @@ class Reader:
         if not isinstance(self.value, bool):
             raise self._wrong("true or false")
         return self.value
+
+    def only_one(self, options: Sequence[str]) -> str:
+        """Which one of these fields is given; Invalid where it is none or several."""
+        given = [option for option in options if self.at(option).given]
+        if len(given) != 1:
+            raise self.invalid(f"must have exactly one of {', '.join(options)}")
+        return given[0]
 
     def number(self, minimum: int, maximum: int = INT32) -> int | None:
         if self.value is None:

@@ -33,11 +33,14 @@ class Resources:
 
 
 def read_resources(reader: Reader) -> Resources:
-    limits = {name: _amount(name, value) for name, value in reader.at("limits").entries().items()}
-    requests = {name: _amount(name, value) for name, value in reader.at("requests").entries().items()}
+    limits, requests = read_amounts(reader.at("limits")), read_amounts(reader.at("requests"))
     for name, amount in requests.items():
         _check_request(name, amount, limits.get(name), f"{reader.path}.requests[{name}]")
     return Resources({**limits, **requests}, limits)
+
+
+def read_amounts(reader: Reader) -> dict[str, Quantity]:
+    return {name: _amount(name, value) for name, value in reader.entries().items()}
 
 
 def _amount(name: str, reader: Reader) -> Quantity:

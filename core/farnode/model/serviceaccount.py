@@ -2,7 +2,7 @@
 
 Kubernetes' ServiceAccount admission adds a projected volume `kube-api-access-…` and a mount of it to pods that never
 asked for one. Such a token is of no use at a site without a way to the API server, and refusing it would refuse every
-pod of a real cluster. A projected volume that a user wrote keeps its own name and is refused as such.
+pod of a real cluster. A token that a user asks for in a volume of another name is given.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def without_service_account(spec: object) -> object:
 def _automatic(volume: object) -> bool:
     return (
         isinstance(volume, Mapping)
-        and bool(volume.get("projected"))
+        and isinstance(projected := volume.get("projected"), Mapping)
+        and isinstance(sources := projected.get("sources"), list)
+        and any(isinstance(source, Mapping) and "serviceAccountToken" in source for source in sources)
         and isinstance(name := volume.get("name"), str)
         and name.startswith(PREFIX)
     )

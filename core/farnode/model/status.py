@@ -11,6 +11,7 @@ from typing import Any
 from farnode.model.conditions import conditions, timed
 from farnode.model.container import Container
 from farnode.model.pod import Pod
+from farnode.model.qos import qos_class
 from farnode.model.times import rfc3339
 from farnode.wire.messages import EventFrame
 
@@ -36,18 +37,20 @@ def waiting_status(
     before = _by_name(previous or {})
     first = INITIALIZING if reason == CREATING and pod.init_containers else reason
     later = INITIALIZING if pod.init_containers else reason
-    status: Json = {"phase": "Pending", "message": message} if message else {"phase": "Pending"}
+    status: Json = {"phase": "Pending", "qosClass": qos_class(pod)}
+    if message:
+        status["message"] = message
     if pod.init_containers:
         status["initContainerStatuses"] = [_waiting(one, first, message, before) for one in pod.init_containers]
     status["containerStatuses"] = [_waiting(one, later, message, before) for one in pod.containers]
-    status["conditions"] = conditions(status, previous or {}, at)
+    status["conditions"] = conditions(pod, status, previous or {}, at)
     return status
 
 
 def status_of(pod: Pod, event: EventFrame, previous: Mapping[str, Any] | None = None) -> Json:
     """What a runner's event says of the pod. Containers it does not list are as they were, else waiting."""
     at, before = event.get("at"), previous or {}
-    status: Json = {"phase": event.get("phase", before.get("phase", "Pending"))}
+    status: Json = {"phase": event.get("phase", before.get("phase", "Pending")), "qosClass": qos_class(pod)}
     status |= {key: event[key] for key in ("reason", "message") if event.get(key)}
     status |= _addresses(event)
     if "started_at" in event:
@@ -56,7 +59,7 @@ def status_of(pod: Pod, event: EventFrame, previous: Mapping[str, Any] | None = 
         listed = event.get("init_containers", [])
         status["initContainerStatuses"] = _complete(pod.init_containers, listed, before)
     status["containerStatuses"] = _complete(pod.containers, event.get("containers", []), before)
-    status["conditions"] = conditions(status, before, at)
+    status["conditions"] = conditions(pod, status, before, at)
     return status
 
 
@@ -64,11 +67,11 @@ def failed_status(pod: Pod, previous: Mapping[str, Any], reason: str, message: s
     """Failed without a word from its runner, or before it ever had one: every container that has not ended is
     terminated, as the kubelet does it (exit code 137, reason ContainerStatusUnknown)."""
     status = {key: value for key, value in previous.items() if key != "conditions"}
-    status |= {"phase": "Failed", "reason": reason, "message": message}
+    status |= {"phase": "Failed", "qosClass": qos_class(pod), "reason": reason, "message": message}
     for key in _LISTS:
         if known := _known(pod, previous, key):
             status[key] = [_ended(one, at) for one in known]
-    status["conditions"] = conditions(status, previous, at)
+    status["conditions"] = conditions(pod, status, previous, at)
     return status
 
 
@@ -82,8 +85,8 @@ def lost_status(pod: Pod, previous: Mapping[str, Any], reason: str, message: str
     failed = failed_status(pod, previous, reason, message, at)
     if not restarting:
         target = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
-        failed["conditions"] += timed([target], previous, at)
-        return failed
+        others = [one for one in failed["conditions"] if one["type"] != target["type"]]
+        return {**failed, "conditions": others + timed([target], previous, at)}
     restarted = {key: [_restarted(one, at) for one in _known(pod, previous, key)] for key in _LISTS}
     return waiting_status(pod, CREATING, message, {**previous, **restarted}, at)
 

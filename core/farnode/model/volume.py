@@ -1,21 +1,29 @@
-"""Volumes of a pod and where containers mount them.
+"""Volumes of a pod.
 
-Source: Kubernetes, "Volumes", and the validation of the API server: paths inside a volume are relative and never climb
-with `..`, modes are 0 to 0777, every mount names a volume of the pod.
+Source: Kubernetes, "Volumes", and the validation of the API server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import posixpath
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from farnode.errors import Invalid
-from farnode.model.env import METADATA_FIELDS, FieldSource, ObjectKind, read_field, read_reference
-from farnode.model.names import KEY, LABEL
+from farnode.model.claim import ClaimSpec, ephemeral_name, read_claim_spec
+from farnode.model.image import read_image
+from farnode.model.names import LABEL, SUBDOMAIN
+from farnode.model.projection import (
+    FieldFiles,
+    ObjectFiles,
+    Projected,
+    default_mode,
+    read_fields,
+    read_object,
+    read_projected,
+)
 from farnode.model.reader import Reader
 
-DEFAULT_MODE = 0o644
-SOURCES = ("emptyDir", "configMap", "secret", "downwardAPI")
+HOST_TYPES = ("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,79 +35,82 @@ class EmptyDir:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyItem:
-    """One key as a file; `mode` None: the volume's."""
+class HostPath:
+    """What the site has at `path` on its nodes; `type` says what it must be, "" unchecked."""
 
-    key: str
     path: str
-    mode: int | None = None
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectFiles:
-    """A ConfigMap or Secret as files: all its keys, or only `items`."""
+class Claim:
+    """A PersistentVolumeClaim by its name, in the pod's namespace."""
 
-    kind: ObjectKind
     name: str
-    items: tuple[KeyItem, ...] = ()
-    mode: int = DEFAULT_MODE
-    optional: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class FieldItem:
-    path: str
-    source: FieldSource
-    mode: int | None = None
+class EphemeralClaim:
+    """A claim made for this pod alone."""
+
+    spec: ClaimSpec
 
 
 @dataclass(frozen=True, slots=True)
-class FieldFiles:
-    """Fields of the pod as files (downwardAPI)."""
+class ImageVolume:
+    """The content of an image, read-only."""
 
-    items: tuple[FieldItem, ...]
-    mode: int = DEFAULT_MODE
+    reference: str
+    pull_policy: str
+
+
+Source = EmptyDir | ObjectFiles | FieldFiles | Projected | HostPath | Claim | EphemeralClaim | ImageVolume
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
     name: str
-    source: EmptyDir | ObjectFiles | FieldFiles
+    source: Source
+
+    @property
+    def read_only(self) -> bool:
+        """Whether containers can never write to it: files made for a pod and images are always mounted read-only."""
+        if isinstance(self.source, Claim):
+            return self.source.read_only
+        return not isinstance(self.source, EmptyDir | HostPath | EphemeralClaim)
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """`path` is absolute; `sub_path` relative to the volume, "" for its root."""
+def claim_name(volume: Volume, pod: str) -> str | None:
+    """The claim behind a volume of the pod of that name; None where there is none."""
+    if isinstance(volume.source, Claim):
+        return volume.source.name
+    return ephemeral_name(pod, volume.name) if isinstance(volume.source, EphemeralClaim) else None
 
-    volume: str
-    path: str
-    read_only: bool = False
-    sub_path: str = ""
+
+def read_volumes(reader: Reader, pod: str) -> dict[str, Volume]:
+    """The volumes of a pod by name, in order. A claim may not be the one that is made for an ephemeral volume of the
+    same pod."""
+    found: dict[str, Volume] = {}
+    for item in reader.items():
+        volume = read_volume(item)
+        if volume.name in found:
+            raise item.at("name").invalid(f"{volume.name!r} is already the name of another volume")
+        if isinstance(volume.source, EphemeralClaim):
+            SUBDOMAIN.check(ephemeral_name(pod, volume.name), f"{item.path}.name")
+        found[volume.name] = volume
+    made = {ephemeral_name(pod, one.name) for one in found.values() if isinstance(one.source, EphemeralClaim)}
+    for item, volume in zip(reader.items(), found.values(), strict=True):
+        if isinstance(volume.source, Claim) and volume.source.name in made:
+            claim = item.at("persistentVolumeClaim").at("claimName")
+            raise claim.invalid(f"{volume.source.name!r} is made for an ephemeral volume of this pod; mount that one")
+    return found
 
 
 def read_volume(reader: Reader) -> Volume:
     name = LABEL.check(reader.at("name").text(), f"{reader.path}.name")
-    given = [source for source in SOURCES if reader.at(source).given]
-    if len(given) != 1:
-        raise reader.invalid(f"must have exactly one of {', '.join(SOURCES)}")
-    source = reader.at(given[0])
-    if given[0] == "emptyDir":
-        return Volume(name, _read_empty(source))
-    if given[0] == "downwardAPI":
-        return Volume(name, _read_fields(source))
-    return Volume(name, _read_object(source, "ConfigMap" if given[0] == "configMap" else "Secret"))
-
-
-def read_mount(reader: Reader, volumes: Collection[str]) -> Mount:
-    name, path = reader.at("name"), reader.at("mountPath")
-    if name.text() not in volumes:
-        raise name.invalid(f"{name.text()!r} is not a volume of this pod; they are {', '.join(volumes) or '(none)'}")
-    if ":" in path.text():
-        raise path.invalid("must not contain ':'")
-    absolute = "/" + path.text().lstrip("/")
-    if ".." in absolute.split("/"):
-        raise path.invalid("must not contain '..'")
-    return Mount(name.text(), absolute, reader.at("readOnly").flag(), _relative(reader.at("subPath"), ""))
+    chosen = reader.only_one(tuple(_READERS))
+    return Volume(name, _READERS[chosen](reader.at(chosen)))
 
 
 def _read_empty(reader: Reader) -> EmptyDir:
@@ -112,51 +123,35 @@ def _read_empty(reader: Reader) -> EmptyDir:
     return EmptyDir(medium, limit.quantity().whole or None)
 
 
-def _read_object(reader: Reader, kind: ObjectKind) -> ObjectFiles:
-    items = tuple(
-        KeyItem(
-            KEY.check(item.at("key").text(), f"{item.path}.key"), _relative(item.at("path")), _mode(item.at("mode"))
-        )
-        for item in reader.at("items").items()
-    )
-    name = read_reference(reader, "name" if kind == "ConfigMap" else "secretName")
-    _check_unique([item.path for item in items], reader.at("items"))
-    return ObjectFiles(kind, name, items, _default_mode(reader), reader.at("optional").flag())
+def _read_host_path(reader: Reader) -> HostPath:
+    path = reader.at("path")
+    if not path.text().startswith("/"):
+        raise path.invalid(f"{path.text()!r} must be an absolute path")
+    if ".." in path.text().split("/"):
+        raise path.invalid(f"{path.text()!r} must not contain '..'")
+    return HostPath(posixpath.normpath("/" + path.text().lstrip("/")), reader.at("type").choice(HOST_TYPES, ""))
 
 
-def _read_fields(reader: Reader) -> FieldFiles:
-    allowed = (*METADATA_FIELDS, "metadata.labels", "metadata.annotations")
-    items = tuple(
-        FieldItem(_relative(item.at("path")), read_field(item.at("fieldRef"), allowed), _mode(item.at("mode")))
-        for item in reader.at("items").items()
-    )
-    _check_unique([item.path for item in items], reader.at("items"))
-    return FieldFiles(items, _default_mode(reader))
+def _read_claim(reader: Reader) -> Claim:
+    name = reader.at("claimName")
+    return Claim(SUBDOMAIN.check(name.text(), name.path), reader.at("readOnly").flag())
 
 
-def _relative(reader: Reader, default: str | None = None) -> str:
-    path = reader.text(default)
-    if path.startswith("/"):
-        raise reader.invalid(f"{path!r} must be a relative path")
-    if any(part.startswith("..") for part in path.split("/")):
-        raise reader.invalid(f"{path!r} must not climb with '..'")
-    return path
+def _read_ephemeral(reader: Reader) -> EphemeralClaim:
+    template = reader.at("volumeClaimTemplate")
+    if not template.given:
+        raise template.invalid("is required")
+    return EphemeralClaim(read_claim_spec(template.at("spec")))
 
 
-def _mode(reader: Reader) -> int | None:
-    """Permission bits; in JSON and YAML 1.2 they are decimal, which the message reminds of."""
-    try:
-        return reader.number(0, 0o777)
-    except Invalid as error:
-        raise reader.invalid(f"{error.problem}: permission bits, 0 to 0777 (511 in decimal)") from None
-
-
-def _default_mode(reader: Reader) -> int:
-    mode = _mode(reader.at("defaultMode"))
-    return DEFAULT_MODE if mode is None else mode
-
-
-def _check_unique(paths: list[str], reader: Reader) -> None:
-    for path in paths:
-        if paths.count(path) > 1:
-            raise reader.invalid(f"two items have the path {path!r}")
+_READERS: Mapping[str, Callable[[Reader], Source]] = {
+    "emptyDir": _read_empty,
+    "configMap": lambda reader: read_object(reader, "ConfigMap", "name", default_mode(reader)),
+    "secret": lambda reader: read_object(reader, "Secret", "secretName", default_mode(reader)),
+    "downwardAPI": lambda reader: read_fields(reader, default_mode(reader)),
+    "projected": read_projected,
+    "persistentVolumeClaim": _read_claim,
+    "ephemeral": _read_ephemeral,
+    "hostPath": _read_host_path,
+    "image": lambda reader: ImageVolume(*read_image(reader, "reference", "pullPolicy")),
+}

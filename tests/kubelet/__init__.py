@@ -1,0 +1,1 @@
+"""Ours against the code of a real kubelet, which main.go asks."""
