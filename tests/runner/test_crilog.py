@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farnode.wire.crilog import BLOCK, ENTRY, MAX_TEXT, Encoder, select, timestamp
+from farnode.wire.crilog import BLOCK, ENTRY, MAX_TEXT, Encoder, Reader, select, timestamp
 from farnode.wire.messages import LogOptions
 
 SECOND = 10**9
@@ -94,6 +94,17 @@ def test_the_format() -> None:
     encoder = Encoder("stderr")
     assert encoder.feed(b"a \xff\nb", 1_700_000_000_000_000_042) == b"2023-11-14T22:13:20.000000042Z stderr F a \xff\n"
     assert encoder.finish(1_700_000_001 * SECOND) == b"2023-11-14T22:13:21.000000000Z stderr P b\n"
+
+
+def test_what_was_lost_between_ends_the_line_that_was_begun() -> None:
+    reader = Reader({"limit": MAX_TEXT + 8})
+    entries = encode([b"x" * MAX_TEXT + b"rest\n"])
+    assert reader.feed(entries[:-4]) == b"x" * MAX_TEXT
+    assert reader.skip() == b"\n"
+    assert reader.feed(encode([b"next\n"])) == b"next\n"
+    assert reader.skip() == b""
+    assert reader.feed(encode([b"last\n"])) == b"la"
+    assert reader.done
 
 
 class Endless(io.RawIOBase):

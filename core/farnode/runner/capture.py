@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
+from typing import Callable
 
 from ..wire.crilog import Encoder
+from ..wire.messages import Limits
+from .rotating import RotatingLog
 
 CHUNK = 64 * 1024
 """Bytes read in one turn of the loop: a container that floods gets one turn like everyone else."""
@@ -18,24 +20,19 @@ TAIL = 4096
 logger = logging.getLogger(__name__)
 
 
-class LogFile:
+class LogFile(RotatingLog):
     """The log of one run of a container: one writer, any number of followers, who are told when it has grown."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.size = 0
+    def __init__(self, path: str, limits: Limits) -> None:
+        super().__init__(path, limits)
         self.ended = False
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._broken = False
         self._followers: set[asyncio.Future[None]] = set()
 
-    def write(self, data: bytes) -> None:
+    def write(self, entries: bytes) -> None:
         """What a full disk refuses is lost, and said once: a container must not end because its log cannot grow."""
         try:
-            while data:
-                written = os.write(self._descriptor, data)
-                self.size += written
-                data = data[written:]
+            self.append(entries)
         except OSError as error:
             if not self._broken:
                 logger.error("%s: output is lost: %s", self.path, error)
@@ -45,13 +42,8 @@ class LogFile:
     def end(self) -> None:
         if not self.ended:
             self.ended = True
-            with contextlib.suppress(OSError):
-                os.close(self._descriptor)
+            self.close()
             self._wake()
-
-    def remove(self) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)
 
     async def grown(self, size: int) -> None:
         """Return when it is longer than `size`, or has ended."""
@@ -70,14 +62,16 @@ class LogFile:
 
 
 class Capture:
-    """Reads one output of a container to its end; `closed` is done then. Owns `descriptor`, a pipe or a terminal."""
+    """Reads one output of a container to its end; `closed` is done then. Owns `descriptor`, a pipe or a terminal.
+    `show` is given all that is read, too."""
 
-    def __init__(self, descriptor: int, stream: str, log: LogFile) -> None:
+    def __init__(self, descriptor: int, stream: str, log: LogFile, show: Callable[[bytes], None]) -> None:
         loop = asyncio.get_running_loop()
         self.tail = b""
         self.closed: asyncio.Future[None] = loop.create_future()
         self._descriptor = descriptor
         self._log = log
+        self._show = show
         self._encoder = Encoder(stream)
         os.set_blocking(descriptor, False)
         loop.add_reader(descriptor, self._read)
@@ -102,6 +96,7 @@ class Capture:
             self.close()
             return
         self.tail = data[-TAIL:] if len(data) >= TAIL else (self.tail + data)[-TAIL:]
+        self._show(data)
         entries = self._encoder.feed(data, time.time_ns())
         if entries:
             self._log.write(entries)

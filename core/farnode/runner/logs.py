@@ -7,12 +7,13 @@ writer and never polls. Errors are the kubelet's own sentences, which users of k
 from __future__ import annotations
 
 import asyncio
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..wire.crilog import BLOCK, Reader, tail_offset
 from ..wire.frames import Channel
 from ..wire.link import Stream
 from ..wire.messages import LogOptions
+from ..wire.rotation import open_files
 from .capture import LogFile
 from .container import Container
 from .pod import Pod
@@ -26,12 +27,17 @@ class Unavailable(Exception):
 async def serve(stream: Stream, pod: Pod, name: str, options: Any) -> None:
     chosen: LogOptions = options
     log = select_log(pod, name, chosen.get("previous", False))
-    try:
-        file = open(log.path, "rb")  # noqa: SIM115, ASYNC230 the spool's files are read as they are written
-    except OSError as error:
-        raise Unavailable(f"the log of container {name!r} cannot be read: {error}") from error
-    with file:
-        await _send(stream, log, file, chosen)
+    reader, follow, end = Reader(chosen), chosen.get("follow", False), log.size
+    place = await _begin(log, chosen.get("tail"))
+    while not reader.done:
+        if place < (log.size if follow else end):
+            place, text = _read(log, place, reader)
+            await stream.send(Channel.STDOUT, text)
+            await asyncio.sleep(0)
+        elif follow and not log.ended:
+            await log.grown(place)
+        else:
+            return
 
 
 def select_log(pod: Pod, name: str, previous: bool) -> LogFile:
@@ -57,19 +63,30 @@ def _previous(container: Container) -> LogFile | None:
     return container.logs[-2] if len(container.logs) > 1 else None
 
 
-async def _send(stream: Stream, log: LogFile, file: BinaryIO, options: LogOptions) -> None:
-    reader = Reader(options)
-    tail = options.get("tail")
-    # a long tail is a long search: not in the loop
-    position = 0 if tail is None else await asyncio.to_thread(tail_offset, file, tail)
-    file.seek(position)
-    while not reader.done:
-        raw = file.read(BLOCK)
-        position += len(raw)
-        if raw:
-            await stream.send(Channel.STDOUT, reader.feed(raw))
-            await asyncio.sleep(0)
-        elif log.ended or not options.get("follow", False):
-            return
-        else:
-            await log.grown(position)
+async def _begin(log: LogFile, tail: int | None) -> int:
+    """The place to read from."""
+    begin = log.begin
+    if tail is None:
+        return begin
+    try:
+        file = open_files(log.paths())
+    except OSError as error:
+        raise _unreadable(error) from error
+    with file:
+        return begin + await asyncio.to_thread(tail_offset, file, tail)  # a long search: not in the loop
+
+
+def _read(log: LogFile, place: int, reader: Reader) -> tuple[int, bytes]:
+    """The place to go on at, and what to send. A reader slower than files are deleted goes on with the oldest kept."""
+    try:
+        found, raw = log.read(place, BLOCK)
+    except OSError as error:
+        raise _unreadable(error) from error
+    if not raw:
+        raise Unavailable("the log cannot be read: its file was cut short")
+    text = reader.skip() if found > place else b""
+    return found + len(raw), text + reader.feed(raw)
+
+
+def _unreadable(error: OSError) -> Unavailable:
+    return Unavailable(f"the log cannot be read: {error.strerror}")

@@ -7,4 +7,5 @@ Python a compute node has. It imports nothing of farnode.
     messages   the shapes of the JSON messages and of the orders in them
     link       one connection: messages, and streams with credit, over an asyncio transport
     crilog     the format of container logs on the spool, read by both sides
+    rotation   the files of one log
 """

@@ -3,6 +3,10 @@
 A line longer than `MAX_TEXT`, and a last line without a newline, is written as P entries; what a reader gets back is
 byte for byte what the container wrote. Reading never needs more memory than a few blocks, however long the log.
 Times always have nine digits after the point, so they compare as bytes.
+
+What is read is what the kubelet reads (k8s.io/cri-client, pkg/logs; compared with it in tests/kubelet): `since` looks
+at each entry, so it may begin inside a long line, and `limit` counts the timestamps too. Two things are done better:
+`tail` counts lines where the kubelet counts entries, and a line whose beginning is not shown has a timestamp, too.
 """
 
 from __future__ import annotations
@@ -103,7 +107,19 @@ class Reader:
         entries = ENTRY.findall(whole + newline)
         if self._since:
             entries = [entry for entry in entries if entry[0] >= self._since]
-        text = self._prefixed(entries) if self._timestamps else b"".join([full + part for _, full, part in entries])
+        if self._timestamps:
+            return self._limited(self._prefixed(entries))
+        if entries:
+            self._line_begins = bool(entries[-1][1])
+        return self._limited(b"".join([full + part for _, full, part in entries]))
+
+    def skip(self) -> bytes:
+        """The log goes on further down, what was between is lost: a line that was begun ends here."""
+        text = b"" if self._line_begins else b"\n"
+        self._rest, self._line_begins = b"", True
+        return self._limited(text)
+
+    def _limited(self, text: bytes) -> bytes:
         if self._left is not None:
             text = text[: self._left]
             self._left -= len(text)

@@ -77,6 +77,11 @@ class Stream:
             self._end(result)
             await self._link.write(encode_message({"type": "close", **result}, self.number))
 
+    async def closed(self) -> None:
+        """Return when either side, or the connection, has ended it."""
+        while not self._closed:
+            await self._wait()
+
     async def _wait(self) -> None:
         self._changed.clear()
         await self._changed.wait()

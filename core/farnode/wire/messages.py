@@ -48,8 +48,11 @@ class VolumeOrder(TypedDict, total=False):
     empty   a fresh directory that lives as long as the attempt; `medium` "Memory" asks for memory, `size_limit` bytes
     files   read-only content (ConfigMap, Secret, downwardAPI, projected): `files`, replaced as a whole by `Inputs`
     path    what the site has at `path` on its nodes; `type` is a hostPath's ("", DirectoryOrCreate, Directory,
-            FileOrCreate, File, Socket, CharDevice, BlockDevice); a claim's directory is of type Directory
+            FileOrCreate, File, Socket, CharDevice, BlockDevice); a claim's directory is of type Directory.
+            Links in it must not lead out of the directory `below` (absent: they may lead anywhere)
     image   the content of an image, read-only: `image`
+
+    `read_only`: nothing is ever written to it, whatever its mounts say (absent: only files and images are like that).
     """
 
     name: str
@@ -59,6 +62,8 @@ class VolumeOrder(TypedDict, total=False):
     size_limit: int | None
     path: str
     type: str
+    below: str
+    read_only: bool
     image: ImageOrder
 
 
@@ -178,7 +183,8 @@ class Limits(TypedDict, total=False):
 class PodOrder(TypedDict, total=False):
     """All a runner needs. `restarts` carries restart counts of earlier attempts by container name. `cores` is a
     decimal number of cores, `memory` bytes: what the pod asks for in all. `runtime` names the runtime to use.
-    `share_processes`: its containers see each other's processes."""
+    `share_processes`: its containers see each other's processes. `inputs` is the version of its volumes' files, which
+    `Inputs` counts on from."""
 
     uid: str
     attempt: int
@@ -202,6 +208,7 @@ class PodOrder(TypedDict, total=False):
     share_processes: bool
     host_aliases: list[HostAlias]
     limits: Limits
+    inputs: int
 
 
 # ---- events: what a runner says of an attempt --------------------------------------------------------------------
@@ -254,12 +261,14 @@ class Capacity(TypedDict, total=False):
     gpus: list[str]
 
 
-class Held(TypedDict):
-    """An attempt this runner knows: started at most once by it, never to be started again by anyone."""
+class Held(TypedDict, total=False):
+    """An attempt this runner knows: started at most once by it, never to be started again by anyone. `inputs` is the
+    version of what its volumes of files hold (absent: 0)."""
 
     uid: str
     attempt: int
     ended: bool
+    inputs: int
 
 
 class Hello(TypedDict, total=False):
@@ -342,11 +351,12 @@ class Stop(TypedDict, total=False):
 
 class Inputs(TypedDict):
     """New content for volumes of kind "files" of an attempt that may be running: each is replaced as a whole, in one
-    step. Repeating it is harmless; volumes that are not named stay."""
+    step. Repeating it is harmless; volumes that are not named stay. `version` grows with each change."""
 
     type: str
     uid: str
     attempt: int
+    version: int
     volumes: list[VolumeOrder]
 
 
