@@ -28,13 +28,21 @@ MADE = {
     "spool": "`~/.farnode/spool/<site>`",
     "listen": "`unix:<state>/gateway.sock`",
     "runners.advertise": "this host's name",
+    "images.platform": "this host's",
 }
 """Defaults that depend on something; in words."""
 SIZES = {"quotas.bundleBytes", "quotas.spoolBytes", "images.maxBytes"}
 SHOWN = {
     "spec": "pod",
     "container": "container",
+    "probe": "container.*Probe",
+    "hook": "container.lifecycle.*",
+    "restartRule": "container.restartPolicyRules",
+    "port": "container.ports",
+    "volumeMount": "container.volumeMounts",
     "volume": "volume",
+    "projection": "volume.projected.sources",
+    "claimSpec": "PersistentVolumeClaim.spec",
     "securityContext": "container.securityContext",
     "podSecurityContext": "pod.securityContext",
 }

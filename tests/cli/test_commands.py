@@ -132,12 +132,16 @@ def test_describe_tells_the_story(shell: Shell) -> None:
     notes = [{"at": 1767225600.0, "kind": "Normal", "reason": "Queued", "message": "asked for an allocation"}]
     shell.gateway.do(lambda site: site.set_status(one, allocation=allocation, notes=notes, gpus=["0", "1"]))
     told = shell("describe", "one").stdout
-    assert "Says:   Priority: higher priority jobs are first" in told
+    assert "  Says:   Priority: higher priority jobs are first" in told
     assert "2026-01-01T00:00:00Z" in told
     assert "Queued" in told
-    assert "State:     not started" in told
+    assert "State:          Not started" in told
     shell.gateway.do(lambda site: site.end(one, 3))
-    assert "terminated: Error, exit code 3" in shell("describe", "one").stdout
+    told = shell("describe", "one").stdout
+    assert (
+        "State:          Terminated\n                      Reason:     Error\n                      Exit Code:  3"
+        in told
+    )
     assert json.loads(shell("describe", "one", "-o", "json").stdout)["uid"] == one
 
 
@@ -173,8 +177,9 @@ def test_a_token_goes_to_a_private_file(shell: Shell) -> None:
     assert shell("gateway", "token", "-c", file, "--owner", "bob", "--admin").stdout.startswith("farnode_")
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["run"], ["ps"], ["logs"], ["exec"], ["delete"], ["describe"], ["sites"], ["doctor"], ["demo"]]
-)
+COMMANDS = "run ps logs exec attach port-forward cp describe delete sites doctor demo"
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS.split())])
 def test_help_has_examples(shell: Shell, words: list[str]) -> None:
     assert f"  farnode {' '.join(words)}" in shell(*words, "--help").stdout

@@ -20,10 +20,10 @@ from farnode.gateway.config_values import HostPort, UnixSocket
 from farnode.gateway.http import Server, create_app, serve
 from farnode.gateway.port import Caller, EventsGone
 from farnode.gateway.tls import ensure_certificate, server_context
-from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
+from farnode.model.api import ClaimView, Deletion, EventView, PodView, SiteView, StatsView, Verdict
 from farnode.wire.frames import Channel
 from farnode.wire.link import Data, Link, Stream
-from farnode.wire.messages import ExecOptions, LogOptions
+from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions
 
 T = TypeVar("T")
 CHUNK = b"2026-01-01T00:00:00Z " + b"x" * 65535 + b"\n"
@@ -43,6 +43,7 @@ class FakeSite:
     def __init__(self) -> None:
         self.views: dict[str, PodView] = {}
         self.events_kept: list[EventView] = []
+        self.claims_kept: list[ClaimView] = []
         self.seq = 0
         self.submits: list[list[str]] = []
         self.deletions: list[Deletion] = []
@@ -189,6 +190,25 @@ class FakeSite:
         stream, remote = await self._connect()
         self._background(self._command(options, remote))
         return stream
+
+    def claims(self, caller: Caller) -> list[ClaimView]:
+        return self.claims_kept
+
+    async def delete_claim(self, caller: Caller, namespace: str, name: str, owner: str | None) -> ClaimView:
+        found = next((one for one in self.claims_kept if (one["namespace"], one["name"]) == (namespace, name)), None)
+        if found is None:
+            raise NotFound(f"there is no claim {namespace}/{name}")
+        self.claims_kept.remove(found)
+        return {**found, "owner": owner or found["owner"], "deleting": True}
+
+    async def attach(self, caller: Caller, uid: str, container: str, options: AttachOptions) -> Stream:
+        return await self.exec(caller, uid, container, ExecOptions(command=["cat"]))
+
+    async def port(self, caller: Caller, uid: str, port: int) -> Stream:
+        return await self.exec(caller, uid, "main", ExecOptions(command=["cat"]))
+
+    async def stats(self, caller: Caller) -> StatsView:
+        return StatsView(pods=[], missing=[])
 
     def site(self, caller: Caller) -> SiteView:
         return SiteView(

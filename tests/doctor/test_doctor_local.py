@@ -151,7 +151,7 @@ def test_a_python_that_is_none(configure: Configure) -> None:
 def test_a_registry_that_is_away_and_secrets_that_are_not_there(configure: Configure, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    images = {"insecureRegistries": [f"127.0.0.1:{port}"], "pullSecrets": [str(tmp_path / "none")]}
+    images = {"registries": {f"127.0.0.1:{port}": {"insecure": True}}, "pullSecrets": [str(tmp_path / "none")]}
     findings = bad(configure(images=images))
     assert f"127.0.0.1:{port} does not answer" in findings["registry"].words
     assert findings["images at the site"].state == "fail"

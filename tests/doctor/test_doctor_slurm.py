@@ -33,7 +33,7 @@ def doctor(box: SlurmSite) -> Doctor:
 
 
 def test_a_site_that_is_well(box: SlurmSite, doctor: Doctor) -> None:
-    done = doctor(images={"insecureRegistries": [box.registry.name]})
+    done = doctor(images={"registries": {box.registry.name: {"insecure": True}}})
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in lines if not line.startswith("ok ")] == []
@@ -114,7 +114,9 @@ def test_nodes_without_apptainer(box: SlurmSite, doctor: Doctor) -> None:
         for node in (1, 2):
             box.run("root", ["mv", "/usr/bin/.apptainer", "/usr/bin/apptainer"], node=node)
     assert done.returncode == 1
-    assert "FAIL  runtimes: none of apptainer works there" in done.stdout
+    words = "none works there: apptainer: there is no apptainer or singularity on PATH"
+    assert f"FAIL  runtimes: {words}" in done.stdout
+    assert "podman" in done.stdout
 
 
 def test_a_queue_that_is_shut(box: SlurmSite, doctor: Doctor) -> None:

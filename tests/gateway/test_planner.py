@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from pathlib import Path
+from typing import Any
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Machine
@@ -110,3 +111,56 @@ def test_a_drained_site_lets_its_standing_allocation_go_when_the_last_pod_has_en
     planner.draining = True
     assert [type(one) for one in step(planner, machine, 2.0)] == [s.StopAll]
     assert step(planner, machine, 3.0) == []
+
+
+def node(planner: Planner, machine: Machine, nonce: str, host: str) -> None:
+    machine.handle(s.RunnerConnected(2.0, nonce, f"i-{nonce}", host, None, {"gpus": []}, []))
+
+
+def test_two_pods_that_claim_a_port_never_share_a_node() -> None:
+    planner, machine = planned(*(web(number) for number in (1, 2, 3)), offers=(LOCAL,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    node(planner, machine, wanted.request.nonce, "n1")
+    assert [type(one) for one in step(planner, machine, 3.0)] == [s.Bound]
+    assert [entry.stage for entry in machine.pods.values()] == [Stage.BOUND, Stage.QUEUED, Stage.QUEUED]
+
+
+def test_a_port_is_claimed_on_its_node_and_not_in_its_allocation() -> None:
+    planner, machine = planned(web(1), offers=(MAIN,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    node(planner, machine, wanted.request.nonce, "n1.cluster.example")
+    assert machine.pods[str(uuid.UUID(int=1))].stage is Stage.BOUND
+    planner.offers = (LOCAL,)
+    (other,) = step(planner, machine, 3.0)
+    assert isinstance(other, s.AllocationWanted)
+    node(planner, machine, other.request.nonce, "n1")
+    for bundle in (web(2), pod(3)):
+        machine.handle(s.Submitted(4.0, "alice", bundle, "process"))
+    assert [one.uid for one in step(planner, machine, 5.0) if isinstance(one, s.Bound)] == [str(uuid.UUID(int=3))]
+
+
+def web(number: int) -> Bundle:
+    bundle = pod(number)
+    container = {"name": "c", "image": "busybox", "command": ["true"], "ports": [{"containerPort": 8080}]}
+    document = bundle.document["pod"]
+    return parse_bundle({"pod": {**document, "spec": {**document["spec"], "containers": [container]}}})
+
+
+def test_a_pod_whose_port_is_taken_on_its_node_is_tried_elsewhere_later() -> None:
+    planner, machine = planned(web(1), offers=(MAIN,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    node(planner, machine, wanted.request.nonce, "n1")
+    words = "Pod was rejected: Node didn't have enough free ports for the requested pod ports"
+    frame = {"seq": 1, "uid": str(uuid.UUID(int=1)), "attempt": 1, "at": 3.0, "phase": "Failed", "ended": True}
+    refused: Any = {**frame, "reason": "NodePorts", "message": words, "containers": [], "init_containers": []}
+    machine.handle(s.RunnerEvents(3.0, wanted.request.nonce, f"i-{wanted.request.nonce}", [refused]))
+    handed_back = machine.pods[str(uuid.UUID(int=1))]
+    assert (handed_back.stage, handed_back.nonce, handed_back.refusals) == (Stage.QUEUED, None, 1)
+    assert (handed_back.status["phase"], handed_back.status["message"]) == ("Pending", words)
+    assert [type(one) for one in step(planner, machine, 4.0)] == []
+    (again,) = step(planner, machine, 9.0)
+    assert isinstance(again, s.AllocationWanted)
+    assert again.request.nonce != wanted.request.nonce

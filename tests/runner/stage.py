@@ -7,7 +7,8 @@ import contextlib
 import ctypes
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from farnode.runner.children import PR_SET_CHILD_SUBREAPER, Children
 from farnode.runner.clock import Timer
 from farnode.runner.devices import Devices
 from farnode.runner.leftovers import Leftovers
+from farnode.runner.resources import Resources
 from farnode.runner.roster import Roster
 from farnode.runner.runtime import Command, ContainerSpec, Failure
 from farnode.runner.scratch import Scratch
@@ -102,6 +104,7 @@ class Stage:
             children=self.children,
             leftovers=Leftovers(self.children),
             clock=self.clock,
+            resources=Resources(self.clock, os.sched_getaffinity(0), 8 << 30),
         )
         self.roster = Roster(host, Devices(gpus), self._record)
         self._news = asyncio.Condition()
@@ -139,12 +142,42 @@ class Stage:
         return "".join(line.split(" ", 3)[3] + "\n" for line in lines)
 
     async def printed(self, text: str, container: str = "main") -> None:
-        """Return when the running container has printed it."""
-        await self.until(lambda event: self._logs(container))
+        """Return when the container has printed it."""
+        await self.happens(lambda: self._logs(container))
         async with asyncio.timeout(PATIENCE):
             log = self._logs(container)[-1]
             while text not in read(log.path):
+                assert not log.ended, read(log.path)
                 await log.grown(log.size)
+
+    def now(self, uid: str = "u1") -> Any:
+        """The pod's state, said or not."""
+        pod = self.roster.get(uid, 1)
+        assert pod is not None
+        inits, containers = ([one.status() for one in kind] for kind in (pod.inits, pod.containers))
+        return {"init_containers": inits, "containers": containers}
+
+    def now_asking(self) -> bool:
+        """Whether a probe of the pod waits for its answer."""
+        pod = self.roster.get("u1", 1)
+        runs = [one._run for one in pod.inits + pod.containers] if pod else []
+        probers = [run._prober for run in runs if run is not None]
+        return any(watch.asking for prober in probers if prober is not None for watch in prober._watches.values())
+
+    async def calm(self) -> None:
+        """Return when what has just been begun waits for time or processes."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def happens(self, test: Callable[[], Any]) -> None:
+        """Return when it is true, without a moment of the stage's own time."""
+        async with asyncio.timeout(PATIENCE):
+            while not test():
+                await asyncio.sleep(0.002)
+
+    def notes(self, reason: str) -> list[str]:
+        """Messages of all notes of a reason."""
+        return [note["message"] for event in self.events for note in event["notes"] if note["reason"] == reason]
 
     def _logs(self, container: str) -> Any:
         pod = self.roster.get("u1", 1)
@@ -175,6 +208,14 @@ async def stage(directory: Path, gpus: list[str] | None = None) -> AsyncIterator
         made.children.unwatch()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         made.scratch.remove()
+
+
+def play(directory: Path, scenario: Callable[[Stage], Awaitable[None]], gpus: list[str] | None = None) -> None:
+    async def run() -> None:
+        async with stage(directory, gpus) as made:
+            await scenario(made)
+
+    asyncio.run(run())
 
 
 def shell(script: str, name: str = "main", **fields: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,7 @@ import pytest
 
 from farnode.runner.runtime import Failure
 
-from .stage import Stage, main_state, shell, stage
-
-
-def play(directory: Path, scenario: Callable[[Stage], Awaitable[None]], gpus: list[str] | None = None) -> None:
-    async def run() -> None:
-        async with stage(directory, gpus) as made:
-            await scenario(made)
-
-    asyncio.run(run())
+from .stage import Stage, main_state, play, shell
 
 
 @pytest.mark.parametrize(
@@ -64,7 +56,7 @@ def test_running_is_said_before_the_end(tmp_path: Path) -> None:
         await stage.ended()
         first, last = stage.events
         assert (first["phase"], first["ended"], first["containers"][0]["ready"]) == ("Running", False, True)
-        assert [note["reason"] for note in first["notes"]] == ["Started"]
+        assert [note["reason"] for note in first["notes"]] == ["Created", "Started"]
         assert last["logs"] == {"1.main.0.log": 0}
         assert last["containers"][0]["containerID"] == "farnode://u1/1/main/0"
 
@@ -376,7 +368,7 @@ def test_forgotten_attempts(tmp_path: Path) -> None:
         stage.start(containers=[shell("exit 0")])
         stage.roster.forget("u1", 1)  # not yet: it runs
         await stage.ended()
-        assert stage.roster.held() == [{"uid": "u1", "attempt": 1, "ended": True}]
+        assert stage.roster.held() == [{"uid": "u1", "attempt": 1, "ended": True, "inputs": 0}]
         stage.roster.forget("u1", 1)
         assert stage.roster.held() == []
 

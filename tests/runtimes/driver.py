@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 
-from farnode.runner.runtime import ContainerSpec, Mount
+from farnode.runner.runtime import ContainerSpec, Mount, NotYet
 from farnode.runner.runtimes.available import KNOWN
 
 
@@ -54,6 +54,20 @@ def on_terminal(command):
     return {"code": process.wait(60), "out": text(out), "err": ""}
 
 
+def patiently(call, *arguments):
+    for _ in range(500):
+        try:
+            return call(*arguments)
+        except NotYet:
+            time.sleep(0.01)
+    return call(*arguments)
+
+
+def container(values):
+    mounts = [Mount(*mount) for mount in values["mounts"]]
+    return ContainerSpec(**{**values, "mounts": mounts, "termination_log": Mount(*values["termination_log"])})
+
+
 def read(path):
     try:
         return Path(path).read_bytes()
@@ -66,14 +80,16 @@ def text(data):
 
 
 def with_execs(runtime, spec, order):
-    """Start it, wait for its first line, run programs in it, send it a signal, wait for its end."""
+    """Start it, wait for its first line, run programs in it and another container beside it, send it a signal, wait
+    for its end."""
     process, _ = started(runtime.start(spec), subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
     first = process.stdout.readline()
     commands = [text(read(f"/proc/{pid}/cmdline")).replace("\0", " ") for pid in os.listdir("/proc") if pid.isdigit()]  # noqa: PTH208
     results = []
     for argv, tty in order.get("execs", []):
-        command = runtime.exec(spec, process.pid, argv, tty)
+        command = patiently(runtime.exec, spec, process.pid, argv, tty)
         results.append(on_terminal(command) if tty else captured(command))
+    beside = captured(runtime.start(container(order["beside"]))) if "beside" in order else None
     begun = time.perf_counter()
     if order.get("signal"):
         os.kill(process.pid, order["signal"])
@@ -85,6 +101,7 @@ def with_execs(runtime, spec, order):
         "out": text(first + out),
         "err": text(err),
         "execs": results,
+        "beside": beside,
         "seconds": ended,
         "commands": commands,
     }
@@ -92,17 +109,19 @@ def with_execs(runtime, spec, order):
 
 def main():
     order = json.load(sys.stdin)
+    os.environ["PATH"] = order.get("path", os.environ["PATH"])
     environ = {**os.environ, **order.get("environ", {})}
     runtime = KNOWN[order["runtime"]](environ)
-    values = dict(order["spec"])
-    values["mounts"] = [Mount(*mount) for mount in values["mounts"]]
-    values["termination_log"] = Mount(*values["termination_log"])
-    spec = ContainerSpec(**values)
-    result = {"probe": runtime.probe()}
+    spec = container(order["spec"])
+    result = {}
+    try:
+        result["probe"] = runtime.probe()
+    except ValueError as error:
+        result["problem"] = str(error)
     result["check"] = runtime.check(order["pod"]) if "pod" in order else None
     begun = time.perf_counter()
     try:
-        if order.get("execs") or order.get("signal"):
+        if {"execs", "signal", "beside"} & order.keys():
             result.update(with_execs(runtime, spec, order))
         elif spec.tty:
             result.update(on_terminal(runtime.start(spec)))

@@ -30,9 +30,10 @@ class Place:
         (self.path / "runner.pyz").write_bytes(pack())
         shutil.copyfile(DRIVER, self.path / "driver.py")
 
-    def spec(self, argv: list[str], **changes: Any) -> dict[str, Any]:
-        made = {name: self.directory(f"container/{name}") for name in ("home", "tmp", "shm", "run")}
-        self.directory("container", {"termination-log": ""})
+    def spec(self, argv: list[str], place: str = "container", **changes: Any) -> dict[str, Any]:
+        """`place` is the directory for what is the container's own."""
+        made = {name: self.directory(f"{place}/{name}") for name in ("home", "tmp", "shm", "run")}
+        self.directory(place, {"termination-log": ""})
         spec = {
             "name": "main",
             "argv_entry": argv,
@@ -48,7 +49,7 @@ class Place:
             "directory": made["run"],
             "hostname": "pod-0",
             "mpi": False,
-            "termination_log": [f"{self.inside}/container/termination-log", "/dev/termination-log", False],
+            "termination_log": [f"{self.inside}/{place}/termination-log", "/dev/termination-log", False],
         }
         return {**spec, **changes}
 

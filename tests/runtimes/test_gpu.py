@@ -39,6 +39,7 @@ def test_none_sees_none() -> None:
     hidden = gpu.visible({"CUDA_VISIBLE_DEVICES": "0"}, [])
     assert hidden["CUDA_VISIBLE_DEVICES"] == hidden["ROCR_VISIBLE_DEVICES"] == ""
     assert hidden["NVIDIA_VISIBLE_DEVICES"] == "void"
+    assert hidden["ZE_AFFINITY_MASK"] == "9999"
 
 
 def test_pretended_devices_are_shown() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -54,6 +56,7 @@ def test_the_environment_is_exactly_the_pods(place: Place, mounted: bool) -> Non
         "CUDA_VISIBLE_DEVICES": "",
         "ROCR_VISIBLE_DEVICES": "",
         "NVIDIA_VISIBLE_DEVICES": "void",
+        "ZE_AFFINITY_MASK": "9999",
     }
     assert found == {**added, **HOSTILE}
 
@@ -154,16 +157,14 @@ def test_exec_sees_what_the_container_sees(place: Place, mounted: bool) -> None:
         (shell("test -t 0 && tty && exec 3</dev/tty && stty size && exit 4"), True),
         (["nothing-like-it"], False),
     ]
-    if not mounted:
-        execs.pop()
     result = place.run(spec, execs=execs, signal=signal.SIGTERM)
-    first, terminal, *missing = result["execs"]
+    first, terminal, missing = result["execs"]
     assert first["out"].startswith("/data\nb\ncx" if mounted else "/usr\nb\nc"), result
     assert terminal["code"] == 4, terminal
     assert terminal["out"].startswith("/dev/pts/")
     assert result["code"] == 9
-    if mounted:
-        assert (missing[0]["code"], "executable file not found in $PATH" in missing[0]["err"]) == (128, True)
+    words = 'exec: "nothing-like-it": executable file not found in $PATH'
+    assert (missing["code"], missing["err"]) == (127, f"exec failed: unable to start container process: {words}\n")
 
 
 def test_a_terminal_is_the_controlling_one(place: Place) -> None:
@@ -181,3 +182,22 @@ def test_check(place: Place) -> None:
     assert (
         place.run(place.spec(["/bin/true"]), pod=bad)["check"] == "container a: it has no image, so it needs a command"
     )
+
+
+FORKING = "import os, time\nfor n in range(60):\n    if not os.fork(): time.sleep(2); os._exit(0)\nprint('all of them')"
+
+
+def test_the_kernel_counts_processes_of_a_namespace_of_ones_own(place: Place) -> None:
+    """Not those the user has elsewhere: of which there are more than the limit here."""
+    volume = place.directory("volume")
+    spec = place.spec(["python3", "-c", FORKING], mounts=[[volume, "/data", False]])
+    script = "for n in $(seq 40); do sleep 60 & done; wait"
+    others = subprocess.Popen(["/bin/sh", "-c", script], user=PLAIN, cwd="/", start_new_session=True)
+    try:
+        assert place.run({**spec, "process_limit": 200})["out"] == "all of them\n"
+        result = place.run({**spec, "process_limit": 30})
+        assert "BlockingIOError" in result["err"]
+        assert place.run(spec)["out"] == "all of them\n"
+    finally:
+        os.killpg(others.pid, signal.SIGKILL)
+        others.wait()

@@ -30,7 +30,7 @@ class Stack:
 
 STACKS = (
     Stack("embedded", "embedded", "process", _NO_IMAGE),
-    Stack("apptainer", "box", "apptainer", {}),
+    Stack("apptainer", "box", "apptainer", {"sharing": "apptainer has no way to; such pods are refused"}),
     Stack("podman", "box", "podman", {}),
     Stack("charliecloud", "box", "charliecloud", {}),
 )

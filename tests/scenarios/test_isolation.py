@@ -15,7 +15,7 @@ SEARCH = """
 found() { grep -qs "$ONE$TWO" && echo "$1"; }
 cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | found environment
 cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -v 'ONE' | found command
-grep -rs "$ONE$TWO" /tmp /var/tmp /dev/shm /secret /home /root "$HOME" 2>/dev/null | found files
+grep -rs "$ONE$TWO" $PLACES 2>/dev/null | found files
 echo "gpu $CUDA_VISIBLE_DEVICES"
 """
 
@@ -33,7 +33,7 @@ def two_pods_are_apart(stage: Stage) -> None:
     token = f"to{unique()}ken"
     keeper = shell(
         "keeper",
-        f"echo {token} | tee /tmp/mine /dev/shm/mine > $HOME/mine; echo gpu $CUDA_VISIBLE_DEVICES; {HOLD}; rm /tmp/mine",
+        f"echo {token} | tee /tmp/mine /dev/shm/mine > $HOME/mine; echo gpu $CUDA_VISIBLE_DEVICES; {HOLD}; rm /tmp/m*",
         container={
             "env": [{"name": "TOKEN", "value": token}],
             "volumeMounts": [{"name": "secret", "mountPath": "/secret"}],
@@ -44,7 +44,9 @@ def two_pods_are_apart(stage: Stage) -> None:
     first = stage.submit([on_one_node(stage, keeper), secret])
     stage.until(first, lambda now: now.phase == "Running" and b"gpu" in log(stage.client, now), "keeps")
     half = len(token) // 2
+    places = "/tmp /var/tmp /dev/shm /secret /home /root" if "isolation" in stage.capabilities else "$HOME"
     env = [{"name": "ONE", "value": token[:half]}, {"name": "TWO", "value": token[half:]}]
+    env.append({"name": "PLACES", "value": places})
     second = stage.client.wait(stage.submit([on_one_node(stage, shell("seeker", SEARCH, container={"env": env}))]))
     let_go(stage, first.uid)
     first = stage.client.wait(first)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.sites.site import MARK, RUNNER, GatewaySite, SiteProcess
+from tests.sites.site import MARK, RUNNER, GatewaySite, SiteProcess, storage
 from tests.testbed import Machine, SlurmSite
 from tests.testbed.machine import USERS
 from tests.testbed.slurm import gpus
@@ -46,11 +46,12 @@ class BoxSite(GatewaySite):
             "state": f"{_INSIDE}/state",
             "spool": f"{_INSIDE}/spool",
             "provider": {"kind": "slurm"},
-            "runtimes": ["apptainer", "process"],
+            "runtimes": ["apptainer", "podman", "charliecloud", "bubblewrap", "process"],
             "runners": {"listen": "0.0.0.0:0", "advertise": "edge"},
             "pollInterval": "1s",
             "walltime": {"default": "10m"},
-            "images": {"insecureRegistries": [self.box.registry.name]},
+            "storage": storage(f"{_INSIDE}/claims"),
+            "images": {"registries": {self.box.registry.name: {"insecure": True}}},
         }
 
     @property

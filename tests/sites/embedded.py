@@ -17,7 +17,7 @@ import yaml
 
 from farnode.gateway.token_file import TokenFile
 from farnode.gateway.tokens import Tokens
-from tests.sites.site import MARK, RUNNER, GatewaySite, SiteProcess
+from tests.sites.site import MARK, RUNNER, GatewaySite, SiteProcess, storage
 
 CORES = 256
 """More than this machine has: what waits for room waits because a test wants it to."""
@@ -54,6 +54,7 @@ class EmbeddedSite(GatewaySite):
             "shareAcrossOwners": True,
             "pollInterval": "1s",
             "python": sys.executable,
+            "storage": storage(str(self.directory / "claims")),
         }
 
     @property

@@ -26,6 +26,12 @@ RUNNER = "runner.pyz"
 RUNTIME = "farnode.io/runtime"
 
 
+def storage(claims: str) -> dict[str, Any]:
+    """The setting of that name: a read-only directory every system has, and a default class below `claims`."""
+    scratch = {"path": f"{claims}/{{owner}}/{{namespace}}/{{claim}}", "default": True}
+    return {"hostPaths": [{"path": "/usr/share", "readOnly": True}], "storageClasses": {"scratch": scratch}}
+
+
 @dataclass(frozen=True, slots=True)
 class SiteProcess:
     """A process that farnode started at a site; `node` "" is where the gateway is. `pid` is as seen there."""

@@ -26,7 +26,8 @@ Site {name} is up: an edge (login node, slurmctld) and {nodes} compute nodes
   end            .venv/bin/python -m tests.testbed site down --index {index}
 
 farnode is installed at the edge. In the shell, as alice:
-  printf 'site: {name}\\nprovider: slurm\\nimages: {{insecureRegistries: ["{registry}"]}}\\n' > gateway.yaml
+  printf 'site: {name}\\nprovider: slurm\\n' > gateway.yaml
+  printf 'images: {{registries: {{"{registry}": {{insecure: true}}}}}}\\n' >> gateway.yaml
   farnode doctor -c gateway.yaml
   farnode gateway start -c gateway.yaml > gateway.log 2>&1 &
   farnode run --image {registry}/farnode/busybox:1 --gpus 1 --command -- sh -c 'hostname; echo $CUDA_VISIBLE_DEVICES'

@@ -1,7 +1,7 @@
 """The root file system all machines of all sites start from, built once and then only read.
 
-Debian trixie with a real Slurm; apptainer comes from sid, the only suite that has it. The directory is the lowest
-layer of every machine's overlay, so bringing a site up copies nothing.
+Debian trixie with a real Slurm and the tools that run containers; apptainer comes from sid, the only suite that has
+it. The directory is the lowest layer of every machine's overlay, so bringing a site up copies nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ PACKAGES = [
     *("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins"),
     *("slurmrestd", "slurm-wlm-jwt-plugin", "slurmdbd", "mariadb-server"),
     *("apptainer", "squashfs-tools", "squashfuse"),
+    *("podman", "crun", "runc", "fuse-overlayfs"),
+    *("charliecloud", "bubblewrap"),
 ]
 PINS = """\
 Package: *

@@ -41,7 +41,7 @@ def settings(box: SlurmSite) -> dict[str, Any]:
     """Of the gateway: the site is called as on the command line, and images that examples name are there already, as
     the site has no internet."""
     prepared = {f"docker.io/library/{name}:*": f"{IMAGES}/{name}.sif" for name in NAMES}
-    return {"site": NAME, "images": {"insecureRegistries": [box.registry.name], "prepared": prepared}}
+    return {"site": NAME, "images": {"registries": {box.registry.name: {"insecure": True}}, "prepared": prepared}}
 
 
 def fetch_images(box: SlurmSite) -> None:

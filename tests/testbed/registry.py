@@ -1,4 +1,4 @@
-"""A container registry on this machine, plain HTTP, with small test images in it.
+"""A container registry on this machine, plain HTTP or HTTPS, with small test images in it.
 
 It listens on the hub's address of a site, which the edge reaches through its NAT and compute nodes do not reach.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.testbed import host, images
+from tests.testbed import certificates, host, images
 from tests.testbed.machine import start_time
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,9 @@ CONFIG = """\
 version: 0.1
 log: {{level: warn}}
 storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}
-http: {{addr: "{address}"}}
+http: {{addr: "{address}"{tls}}}
 """
+TLS = ", tls: {{certificate: {directory}/server.pem, key: {directory}/server.key}}"
 AUTH = "auth: {{htpasswd: {{realm: testbed, path: {path}}}}}\n"
 
 
@@ -39,19 +40,30 @@ AUTH = "auth: {{htpasswd: {{realm: testbed, path: {path}}}}}\n"
 class Registry:
     """A registry with the test images; what is pushed to it is gone with its directory.
 
-    With ``login`` it wants :data:`USER` and :data:`PASSWORD`.
+    With ``login`` it wants :data:`USER` and :data:`PASSWORD`; with ``tls`` it speaks HTTPS only, with a certificate
+    that :attr:`ca_file` vouches for.
     """
 
     directory: Path
     address: str = "127.0.0.1"
     port: int = PORT
     login: bool = False
+    tls: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
         """``host:port``, the first part of an image's name."""
         return f"{self.address}:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority, there once the registry has started with ``tls``."""
+        return self._certificates / "ca.pem"
+
+    @property
+    def _certificates(self) -> Path:
+        return self.directory / f"registry-{self.port}-tls"
 
     def __enter__(self) -> Self:
         self.start()
@@ -73,7 +85,7 @@ class Registry:
         self._serve(storage)
 
     def _serve(self, storage: Path) -> None:
-        text = CONFIG.format(storage=storage, address=self.name)
+        text = CONFIG.format(storage=storage, address=self.name, tls=self._tls())
         if self.login:
             passwords = self.directory / f"registry-{self.port}.htpasswd"
             passwords.write_text(HTPASSWD + "\n")
@@ -94,6 +106,12 @@ class Registry:
         host.wait_until(lambda: process.poll() is not None or self._answers(), f"the registry on {self.name} answers")
         if process.poll() is not None:
             raise host.TestbedError(f"the registry on {self.name} did not start: {Path(out.name).read_text()[-2000:]}")
+
+    def _tls(self) -> str:
+        if not self.tls:
+            return ""
+        certificates.issue(self._certificates, self.address)
+        return TLS.format(directory=self._certificates)
 
     def _answers(self) -> bool:
         try:

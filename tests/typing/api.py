@@ -31,12 +31,27 @@ async def asynchronous(manifest: dict[str, Any]) -> None:
                 assert_type(data, bytes)
                 assert stream in ("stdout", "stderr")
             assert_type(session.exit_code, int | None)
+        async with await client.attach("uid", "main", stdin=True) as attached:
+            assert_type(await attached.wait(), int)
+        connection: ByteStream = await client.forward("uid", 80)
+        await connection.aclose()
+        async with client.port_forward("uid", {8080: 80}, address="127.0.0.2") as ports:
+            assert_type(ports[80], int)
+        assert_type(await client.copy_to("uid", Path("model"), "/work"), list[str])
+        assert_type(await client.copy_from("uid", "/work/results", "results"), list[str])
 
 
 def blocking(pod: Pod) -> None:
     site = Site("lab", "https://edge:8443", token_file=Path("token"), fingerprint="ab" * 32)
     with Client(site, dial=dial, patience=5) as client:
         assert_type(client.wait(pod), Pod)
+        with client.port_forward(pod, {0: 8888}) as ports:
+            assert_type(ports[8888], int)
+        with client.attach(pod, stdin=True) as session:
+            session.send(b"exit\n")
+            assert_type(session.wait(), int)
+        assert_type(client.copy_to(pod, "model", "/work", preserve=False), list[str])
+        assert_type(client.copy_from(pod, "/work/results", Path("results")), list[str])
         ending: Iterator[Pod] = client.as_ended([pod, "uid"])
         for ended in ending:
             assert_type(ended.exit_code("main"), int | None)

@@ -7,6 +7,7 @@ words       a pod's state in the few words of a column
 tables      columns, JSON, YAML
 story       a pod's life, for describe
 inventory   sites and offers, in columns
+claims      storage that pods share
 manifest    `run --image …` -> a pod
 attended    pods somebody waits for; views, live and streams show them and what they write
 terminal    this process's own terminal

@@ -8,7 +8,11 @@ import click
 
 from farnode.cli import story, tables
 from farnode.cli.connection import call
-from farnode.cli.settings import connected
+from farnode.cli.settings import Settings, connected
+from farnode.client.aio import AsyncClient
+from farnode.client.pod import Pod
+from farnode.errors import FarnodeError
+from farnode.model.api import PodUsage
 
 
 @click.command()
@@ -16,11 +20,27 @@ from farnode.cli.settings import connected
 @click.argument("pod", metavar="POD")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Everything, as data.")
 def describe(pod: str, output: str | None) -> None:
-    """What happened to a pod, where it is and what it waits for.
+    """What happened to a pod, where it is, what it waits for and what it uses. Values of secrets are never shown.
 
     \b
     farnode describe train
-    farnode describe train -o yaml     its status and manifest
+    farnode describe train -o yaml     its status, manifest and use
     """
-    found = call(lambda client: client.pod(pod))
-    click.echo(tables.data(found.view, output) if output else story.tell(found, time.time()))
+
+    async def ask(client: AsyncClient) -> tuple[Pod, PodUsage | None]:
+        found = await client.pod(pod)
+        return found, None if found.ended or not found.attempt else await _usage(client, found)
+
+    found, usage = call(ask)
+    if output:
+        click.echo(tables.data({**found.view, "usage": usage} if usage else found.view, output))
+    else:
+        click.echo(story.tell(found, time.time(), usage, Settings.current().chosen().name))
+
+
+async def _usage(client: AsyncClient, pod: Pod) -> PodUsage | None:
+    """None where its runner does not say, or the gateway is of an age that cannot: the rest of the story counts."""
+    try:
+        return next((one for one in (await client.stats())["pods"] if one["uid"] == pod.uid), None)
+    except FarnodeError:
+        return None

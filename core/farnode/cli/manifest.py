@@ -21,12 +21,18 @@ class Simple:
     command: bool = False
     env: Sequence[str] = ()
     resources: Mapping[str, str] | None = None
+    stdin: bool = False
+    tty: bool = False
 
     def manifest(self) -> dict[str, Any]:
         """The v1.Pod."""
         container: dict[str, Any] = {"name": self.name, "image": self.image}
         if self.words:
             container["command" if self.command else "args"] = list(self.words)
+        if self.stdin:
+            container |= {"stdin": True, "stdinOnce": True}
+        if self.tty:
+            container["tty"] = True
         if self.env:
             container["env"] = [_variable(text) for text in self.env]
         if self.resources:

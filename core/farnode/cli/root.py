@@ -7,11 +7,15 @@ from typing import IO, Any
 
 import click
 
+from farnode.cli.attach import attach
+from farnode.cli.claims import claims
+from farnode.cli.copy import copy
 from farnode.cli.delete import delete
 from farnode.cli.demo.command import demo
 from farnode.cli.describe import describe
 from farnode.cli.doctor import doctor
 from farnode.cli.execute import execute
+from farnode.cli.forward import port_forward
 from farnode.cli.gateway import gateway
 from farnode.cli.logs import logs
 from farnode.cli.ps import ps
@@ -53,11 +57,27 @@ def main() -> None:
     farnode run pod.yaml              run a pod at the default site, show its log
     farnode ps                        your pods there
     farnode logs -f POD               what one writes
+    farnode describe POD              what became of it and why
     farnode delete POD                end it
 
     A POD is a name, namespace/name, a uid or the beginning of one.
     """
 
 
-for _command in (run, ps, logs, execute, describe, delete, sites, gateway, doctor, demo):
+for _command in (
+    run,
+    ps,
+    logs,
+    execute,
+    attach,
+    port_forward,
+    copy,
+    describe,
+    delete,
+    claims,
+    sites,
+    gateway,
+    doctor,
+    demo,
+):
     main.add_command(_command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import click
@@ -12,9 +12,11 @@ import click
 from farnode.cli import tables
 from farnode.cli.attended import attend
 from farnode.cli.connection import BRIEF, LONG, call
+from farnode.cli.interactive import interact, removed
 from farnode.cli.manifest import Simple, annotated
 from farnode.cli.settings import connected
 from farnode.client import intake
+from farnode.client.aio import AsyncClient
 from farnode.client.intake import Document
 from farnode.model.annotations import RUNTIMES
 
@@ -41,6 +43,9 @@ FILES = (".yaml", ".yml", ".json")
     "--watch/--detach", "-w/-d", default=True, help="Stay until they have ended, or only submit.  [default: stay]"
 )
 @click.option("--logs/--no-logs", default=None, help="Show what they write.  [default: for a single pod]")
+@click.option("-i", "--stdin", is_flag=True, help="With --image: attach to it, standard input passed on.")
+@click.option("-t", "--tty", is_flag=True, help="With --image: give it this terminal; needs -i.")
+@click.option("--rm", "remove", is_flag=True, help="Remove the pods, with their logs, when they have ended.")
 @click.option("-o", "--output", type=tables.FORMATS, help="With --detach: how to print them.")
 def run(
     words: tuple[str, ...],
@@ -56,6 +61,9 @@ def run(
     runtime: str | None,
     watch: bool,
     logs: bool | None,
+    stdin: bool,
+    tty: bool,
+    remove: bool,
     output: str | None,
 ) -> None:
     """Run pods and stay until they have ended; exit with the code of the first container that failed.
@@ -67,10 +75,12 @@ def run(
     farnode run -f a.yaml -f b.yaml --site leonardo
     farnode run --image busybox --name hello -- echo hello
     farnode run --runtime process --name who -- hostname
+    farnode run -it --rm --image busybox --name shell -- sh
     farnode run -d pods.yaml -o name
     """
     if image is None and words and all(word.endswith(FILES) for word in words):
         files, words = files + words, ()
+    _check(image is not None or runtime == "process", watch, stdin, tty, remove)
     resources = {"cpu": cpus, "memory": memory, "nvidia.com/gpu": gpus and str(gpus)}
     simple = Simple(
         name=name or _name(image, words),
@@ -79,19 +89,37 @@ def run(
         command=command or runtime == "process",
         env=env,
         resources={key: value for key, value in resources.items() if value},
+        stdin=stdin,
+        tty=tty,
     )
     documents = _documents(files, simple, image is not None or runtime == "process")
     settings = {key: value for key, value in (("runtime", runtime), ("walltime", walltime)) if value}
     documents = [annotated(document, settings) for document in documents]
     if watch:
-        code = call(lambda client: attend(client, documents, len(documents) == 1 if logs is None else logs), LONG)
-        raise click.exceptions.Exit(code)
+        shown = len(documents) == 1 if logs is None else logs
+
+        async def stay(client: AsyncClient) -> int:
+            return await (interact(client, documents, tty) if stdin else attend(client, documents, shown))
+
+        def work(client: AsyncClient) -> Awaitable[int]:
+            return removed(client, documents, lambda: stay(client)) if remove else stay(client)
+
+        raise click.exceptions.Exit(call(work, LONG))
     pods = call(lambda client: client.submit(documents), BRIEF)
     if output:
         click.echo(tables.pods(pods, output, time.time()))
         return
     for pod in pods:
         click.echo(f"pod {pod} submitted, uid {pod.uid}")
+
+
+def _check(simple: bool, watch: bool, stdin: bool, tty: bool, remove: bool) -> None:
+    if tty and not stdin:
+        raise click.UsageError("-t needs -i")
+    if stdin and not simple:
+        raise click.UsageError("-i needs --image (or --runtime process) and no files")
+    if (stdin or remove) and not watch:
+        raise click.UsageError("--detach excludes -i and --rm")
 
 
 def _documents(files: Sequence[str], simple: Simple, complete: bool) -> list[Document]:

@@ -13,6 +13,29 @@ from farnode.client.aio import AsyncClient
 from farnode.client.pod import Pod
 from farnode.errors import FarnodeError
 
+_LONGEST = 1024 * 1024
+"""Bytes of a line that are kept until its end comes; a longer one is broken."""
+
+
+class Lines:
+    """Whole lines of chunks, each behind a mark, so that several streams can share one output."""
+
+    def __init__(self, mark: bytes) -> None:
+        self._mark = mark
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > _LONGEST:
+            lines.append(self._rest)
+            self._rest = b""
+        return b"".join(self._mark + line + b"\n" for line in lines)
+
+    def finish(self) -> bytes:
+        """The last line, where it was not ended."""
+        rest, self._rest = self._rest, b""
+        return self._mark + rest + b"\n" if rest else b""
+
 
 class LogStreams:
     """Follows each container from its start. One alone is copied byte for byte; of several each line is marked with
@@ -34,21 +57,16 @@ class LogStreams:
 
     async def _copy(self, pod: Pod, container: str) -> None:
         out = sys.stdout.buffer
-        mark = self._mark(pod, container)
-        rest = b""
+        lines = Lines(self._mark(pod, container))
         try:
             async with aclosing(self._client.logs(pod, container, follow=True)) as chunks:
                 async for chunk in chunks:
-                    if self._marked:
-                        *lines, rest = (rest + chunk).split(b"\n")
-                        chunk = b"".join(mark + line + b"\n" for line in lines)
-                    out.write(chunk)
+                    out.write(lines.feed(chunk) if self._marked else chunk)
                     out.flush()
         except FarnodeError as error:
             click.echo(f"the log of {pod}, container {container}, ends here: {error}", err=True)
-        if rest:
-            out.write(mark + rest + b"\n")
-            out.flush()
+        out.write(lines.finish())
+        out.flush()
 
     def _mark(self, pod: Pod, container: str) -> bytes:
         return f"[{f'{pod.name}/' if self._several_pods else ''}{container}] ".encode()

@@ -17,10 +17,10 @@ _CHUNK = 65536
 
 @contextmanager
 def raw() -> Iterator[None]:
-    """Every key goes to the command, Ctrl-C too; restored whatever happens."""
+    """Every key goes to the command, Ctrl-C too; restored whatever happens. What was typed before is not lost."""
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    tty.setraw(descriptor)
+    tty.setraw(descriptor, termios.TCSADRAIN)
     try:
         yield
     finally:

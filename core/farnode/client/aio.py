@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -12,9 +15,9 @@ from urllib.parse import quote
 import anyio
 from anyio.abc import TaskGroup
 
-from farnode.client import config, following, intake, names, submission, watching
+from farnode.client import config, copying, following, forwarding, intake, names, submission, watching
 from farnode.client.dial import Dial, dialler
-from farnode.client.execution import ExecRequest, ExecSession
+from farnode.client.execution import AttachRequest, ExecRequest, ExecSession
 from farnode.client.following import LogQuery
 from farnode.client.intake import PodInput
 from farnode.client.patience import Patience
@@ -23,12 +26,12 @@ from farnode.client.site import Site
 from farnode.client.transport import Transport
 from farnode.client.waits import Outcome, Waits
 from farnode.errors import FarnodeError, Invalid, NotFound
-from farnode.model.api import Deletion, EventView, SiteView, Verdict
+from farnode.model.api import ClaimView, Deletion, EventView, SiteView, StatsView, Verdict
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DELETIONS = 1000
 """Pods of one request."""
-_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+_log = logging.getLogger(__name__)
 
 
 class AsyncClient:
@@ -151,6 +154,55 @@ class AsyncClient:
         request = ExecRequest(tuple(command), stdin, tty, size)
         return ExecSession(self._transport, request.path(_uid(pod), name))
 
+    async def attach(
+        self,
+        pod: Pod | str,
+        container: str | None = None,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> ExecSession:
+        """A container's main process, to be entered with `async with`: what it puts out from then on, and input for it
+        where the container has `stdin`. Leaving it does not end the process."""
+        name = container or await self._default_container(pod)
+        request = AttachRequest(stdin, stdout, stderr, size)
+        return ExecSession(self._transport, request.path(_uid(pod), name))
+
+    async def forward(self, pod: Pod | str, port: int) -> forwarding.PortStream:
+        """One connection to a port at which a process of the pod listens; to be closed by the caller."""
+        return await forwarding.connect(self._transport, _uid(pod), port)
+
+    @asynccontextmanager
+    async def port_forward(
+        self, pod: Pod | str, ports: Mapping[int, int], *, address: str = "127.0.0.1"
+    ) -> AsyncIterator[Mapping[int, int]]:
+        """While it is entered, local ports lead to the pod's: `{8080: 80}`, 0 for any free one. Gives the local port
+        of each remote one. What fails of single connections is logged."""
+        connect = partial(self.forward, _uid(pod))
+        async with forwarding.opened(ports.items(), [address], connect, _log.warning) as doors:
+            yield forwarding.by_remote(doors)
+
+    async def copy_to(
+        self, pod: Pod | str, source: Path | str, target: str, container: str | None = None, *, preserve: bool = True
+    ) -> list[str]:
+        """A local file or directory to `target` in the container, or into it where that is a directory. `preserve`
+        keeps modes. Gives what was left out, in words. Needs tar in the container (else Permanent)."""
+        begin = partial(self._tool, pod, container or await self._default_container(pod))
+        return await copying.upload(begin, Path(source), target, preserve)
+
+    async def copy_from(
+        self, pod: Pod | str, source: str, target: Path | str, container: str | None = None
+    ) -> list[str]:
+        """A file of the container to `target`, or into it where that is a directory; of a directory the content goes
+        into `target`. Nothing is written anywhere else. Gives what was left out, in words. Needs tar there."""
+        begin = partial(self._tool, pod, container or await self._default_container(pod))
+        return await copying.download(begin, source, Path(target), str(target).endswith("/"))
+
+    async def _tool(self, pod: Pod | str, container: str, command: Sequence[str]) -> ExecSession:
+        return await self.exec(pod, command, container, stdin=True)
+
     async def delete(
         self, pods: Pod | str | Iterable[Pod | str], *, grace: int | None = None, purge: bool = False
     ) -> list[Verdict]:
@@ -171,6 +223,23 @@ class AsyncClient:
         view: SiteView = await self._call("GET", "/v1/site")
         return view
 
+    async def stats(self) -> StatsView:
+        """What pods use now; runners that do not answer within seconds are named in `missing`."""
+        view: StatsView = await self._call("GET", "/v1/stats")
+        return view
+
+    async def claims(self) -> list[ClaimView]:
+        """Storage that pods share and that outlives them."""
+        views: list[ClaimView] = (await self._call("GET", "/v1/claims"))["claims"]
+        return views
+
+    async def delete_claim(self, name: str, namespace: str = "default", owner: str | None = None) -> ClaimView:
+        """Refused (Permanent) while a pod uses it. `owner`: another one's, with a token of role admin."""
+        path = f"/v1/claims/{quote(namespace, safe='')}/{quote(name, safe='')}"
+        query = f"?owner={quote(owner, safe='')}" if owner else ""
+        view: ClaimView = await self._call("DELETE", path + query)
+        return view
+
     async def drain(self, drain: bool = True) -> SiteView:
         """No more pods are accepted, or again; needs a token of role admin."""
         view: SiteView = await self._call("POST", "/v1/site/drain", {"drain": drain})
@@ -185,8 +254,7 @@ class AsyncClient:
 
     async def _default_container(self, pod: Pod | str) -> str:
         found = pod if isinstance(pod, Pod) and pod.manifest else await self.pod(_uid(pod))
-        annotations = (found.manifest.get("metadata") or {}).get("annotations") or {}
-        return str(annotations.get(_DEFAULT_CONTAINER) or found.containers[0])
+        return found.default_container
 
     def _waits(self) -> Waits:
         if self._shared is None:

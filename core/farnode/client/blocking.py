@@ -6,8 +6,9 @@ many threads at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ from farnode.client.intake import PodInput
 from farnode.client.patience import Patience
 from farnode.client.pod import Pod
 from farnode.client.site import Site
-from farnode.model.api import EventView, SiteView, Verdict
+from farnode.model.api import ClaimView, EventView, SiteView, StatsView, Verdict
 
 T = TypeVar("T")
 
@@ -112,6 +113,37 @@ class Client:
         with self._portal.wrap_async_context_manager(_call(self._portal, lambda: opening)) as session:
             yield BlockingExecSession(self._portal, session)
 
+    @contextmanager
+    def attach(
+        self,
+        pod: Pod | str,
+        container: str | None = None,
+        *,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[BlockingExecSession]:
+        opening = self._client.attach(pod, container, stdin=stdin, stdout=stdout, stderr=stderr, size=size)
+        with self._portal.wrap_async_context_manager(_call(self._portal, lambda: opening)) as session:
+            yield BlockingExecSession(self._portal, session)
+
+    @contextmanager
+    def port_forward(
+        self, pod: Pod | str, ports: Mapping[int, int], *, address: str = "127.0.0.1"
+    ) -> Iterator[Mapping[int, int]]:
+        opening = self._client.port_forward(pod, ports, address=address)
+        with self._portal.wrap_async_context_manager(opening) as local:
+            yield local
+
+    def copy_to(
+        self, pod: Pod | str, source: Path | str, target: str, container: str | None = None, *, preserve: bool = True
+    ) -> list[str]:
+        return _call(self._portal, lambda: self._client.copy_to(pod, source, target, container, preserve=preserve))
+
+    def copy_from(self, pod: Pod | str, source: str, target: Path | str, container: str | None = None) -> list[str]:
+        return _call(self._portal, lambda: self._client.copy_from(pod, source, target, container))
+
     def delete(
         self, pods: Pod | str | Iterable[Pod | str], *, grace: int | None = None, purge: bool = False
     ) -> list[Verdict]:
@@ -119,6 +151,15 @@ class Client:
 
     def site(self) -> SiteView:
         return _call(self._portal, self._client.site)
+
+    def stats(self) -> StatsView:
+        return _call(self._portal, self._client.stats)
+
+    def claims(self) -> list[ClaimView]:
+        return _call(self._portal, self._client.claims)
+
+    def delete_claim(self, name: str, namespace: str = "default", owner: str | None = None) -> ClaimView:
+        return _call(self._portal, lambda: self._client.delete_claim(name, namespace, owner))
 
     def drain(self, drain: bool = True) -> SiteView:
         return _call(self._portal, lambda: self._client.drain(drain))

@@ -1,4 +1,4 @@
-"""A command in a running container: Kubernetes' own v5.channel.k8s.io over a WebSocket."""
+"""A command in a running container, and its main process: Kubernetes' own v5.channel.k8s.io over a WebSocket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from farnode.client.websocket import WebSocket
 from farnode.errors import Invalid, Permanent
 
 SUBPROTOCOL = "v5.channel.k8s.io"
-_STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+"""Channels: the first byte of a message. A CLOSE is of the channel its second byte names."""
 
 
 class Output(NamedTuple):
@@ -42,9 +43,28 @@ class ExecRequest:
         return f"/v1/pods/{quote(uid, safe='')}/exec/{quote(container, safe='')}?{urlencode(query)}"
 
 
+@dataclass(frozen=True, slots=True)
+class AttachRequest:
+    """`size` is rows and columns of the terminal, where the container has one."""
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    size: tuple[int, int] | None = None
+
+    def path(self, uid: str, container: str) -> str:
+        """The request's path and query."""
+        wanted = (("stdin", self.stdin), ("stdout", self.stdout), ("stderr", self.stderr))
+        query = [(name, "true" if given else "false") for name, given in wanted]
+        if self.size is not None:
+            query += [("rows", str(self.size[0])), ("cols", str(self.size[1]))]
+        return f"/v1/pods/{quote(uid, safe='')}/attach/{quote(container, safe='')}?{urlencode(query)}"
+
+
 class ExecSession:
-    """Entered, the command runs; iterated, it gives output until the command ends, then `exit_code` is known. Left
-    before that, the command is hung up on. Output is read only as fast as it is asked for."""
+    """Entered, the command runs, or the container's main process is attached to; iterated, it gives output until that
+    ends, then `exit_code` is known. Left before that, a command is hung up on; a main process goes on. Output is read
+    only as fast as it is asked for; who is attached and too slow is cut off (Permanent)."""
 
     def __init__(self, transport: Transport, target: str) -> None:
         self._transport = transport
@@ -65,6 +85,10 @@ class ExecSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave before its end; who sends or receives meanwhile gets Transient."""
         if self._socket is not None:
             await self._socket.aclose()
 
@@ -75,15 +99,15 @@ class ExecSession:
 
     async def send(self, data: bytes) -> None:
         """Bytes for the command's standard input."""
-        await self._message(_STDIN, data)
+        await self._message(STDIN, data)
 
     async def close_stdin(self) -> None:
         """The command reads the end of its input."""
-        await self._message(_CLOSE, bytes([_STDIN]))
+        await self._message(CLOSE, bytes([STDIN]))
 
     async def resize(self, rows: int, cols: int) -> None:
         """The terminal has this size now."""
-        await self._message(_RESIZE, json.dumps({"Width": cols, "Height": rows}).encode())
+        await self._message(RESIZE, json.dumps({"Width": cols, "Height": rows}).encode())
 
     async def wait(self) -> int:
         """Reads what is left of the output, drops it, and returns the exit code."""
@@ -105,10 +129,10 @@ class ExecSession:
             if not message:
                 continue
             channel, data = message[0], message[1:]
-            if channel == _ERROR:
-                self._exit_code = _exit_code(data)
-            elif data and channel in (_STDOUT, _STDERR):
-                yield Output("stdout" if channel == _STDOUT else "stderr", data)
+            if channel == ERROR:
+                self._exit_code = exit_code(data)
+            elif data and channel in (STDOUT, STDERR):
+                yield Output("stdout" if channel == STDOUT else "stderr", data)
 
     async def _message(self, channel: int, data: bytes) -> None:
         await self._entered().send(bytes([channel]) + data)
@@ -119,7 +143,7 @@ class ExecSession:
         return self._socket
 
 
-def _exit_code(data: bytes) -> int:
+def exit_code(data: bytes) -> int:
     """Of a v1.Status; Permanent with its words where there was no process to have one."""
     try:
         status: dict[str, Any] = json.loads(data)

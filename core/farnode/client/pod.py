@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from farnode.model.api import AllocationView, PodView
+from farnode.model.api import AllocationView, AttemptView, PodView
 
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 ContainerStatus = Mapping[str, Any]
 """A v1.ContainerStatus."""
 
@@ -90,6 +91,18 @@ class Pod:
         return tuple(self.view.get("initContainers") or ())
 
     @property
+    def default_container(self) -> str:
+        """The one that is meant where none is named: the annotated one, else the first; needs the manifest."""
+        annotations = (self.manifest.get("metadata") or {}).get("annotations") or {}
+        return str(annotations.get(_DEFAULT_CONTAINER) or self.containers[0])
+
+    def container_manifest(self, name: str) -> Mapping[str, Any] | None:
+        """The v1.Container, init containers too; None where there is none of that name."""
+        spec = self.manifest.get("spec") or {}
+        containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+        return next((container for container in containers if container.get("name") == name), None)
+
+    @property
     def container_statuses(self) -> Mapping[str, ContainerStatus]:
         """By name, init containers first; containers nothing is known of yet are missing."""
         return {status["name"]: status for status in self._statuses()}
@@ -107,6 +120,11 @@ class Pod:
     def allocation(self) -> AllocationView:
         """Where it is, or what it waits for; empty before anything was asked of the batch system."""
         return self.view.get("allocation") or {}
+
+    @property
+    def past_attempts(self) -> Sequence[AttemptView]:
+        """Those that were lost with their allocation, the newest last."""
+        return tuple(self.view.get("attempts") or ())
 
     @property
     def notes(self) -> Sequence[Mapping[str, Any]]:

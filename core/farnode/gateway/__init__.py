@@ -8,7 +8,8 @@ store        SQLite: the one place where state lives
 engine       the loop: batches of stimuli, one transaction, then answers, watchers and effects
 dispatcher   carries effects out: batch system, runners, registry, spool
 runners      the listener runners dial, and their links; reports: what they say, checked
-spool        where things lie on the directory shared with the compute nodes; pack: the runner's archive
+spool        where things lie on the directory shared with the compute nodes; pack: the runner's archive; logs: what
+             ended containers left on it
 images       fetches and converts images, once
 service      the API's calls, scoped to their caller; views and metrics: what they show
 http         the API's routers: no logic

@@ -7,6 +7,7 @@ from dataclasses import replace
 from farnode.gateway import stimuli as s
 from farnode.gateway.records import AllocationRecord, Deleting, Life, PodRecord, Stage
 from farnode.gateway.state import NOTES, State
+from farnode.gateway.views import lost_attempt
 from farnode.model.allocation import Cause
 from farnode.model.status import lost_status, restart_counts, status_of
 from farnode.wire.messages import EventFrame
@@ -15,6 +16,10 @@ ALLOCATION_ENDING = "AllocationEnding"
 """The reason a runner gives when it stopped a pod because its allocation was about to end."""
 CUT = (ALLOCATION_ENDING, "RunnerLost")
 """Reasons of ends that are not the pod's own: what they mean is decided when the batch system says why."""
+NODE_PORTS = "NodePorts"
+"""The kubelet's reason for a pod that claims a port which another pod has; a runner gives it before anything ran."""
+PAST = 16
+"""Lost attempts that are remembered; more than a site lets a pod have."""
 LOST_REASONS = {
     Cause.WALLTIME: "WalltimeExceeded",
     Cause.PREEMPTED: "Preempted",
@@ -65,7 +70,8 @@ class Attempts(State):
     def _reconcile(self, allocation: AllocationRecord, event: s.RunnerConnected) -> None:
         """Set difference between the attempts a runner holds and those it should."""
         held = {(attempt["uid"], attempt["attempt"]) for attempt in event.held if not attempt["ended"]}
-        known = {(attempt["uid"], attempt["attempt"]) for attempt in event.held}
+        inputs = {(attempt["uid"], attempt["attempt"]): attempt.get("inputs", 0) for attempt in event.held}
+        known = inputs.keys()
         wanted = {(uid, self.pods[uid].attempt) for uid in self.bound.get(allocation.nonce, ())}
         for uid, attempt in sorted(held - wanted):
             self._effects.append(s.StopPod(allocation.nonce, uid, attempt, 0.0))
@@ -77,6 +83,8 @@ class Attempts(State):
                 continue
             if (uid, attempt) not in known:
                 self._effects.append(s.StartPod(allocation.nonce, uid))
+            elif inputs[uid, attempt] < pod.inputs:
+                self._effects.append(s.UpdateInputs(allocation.nonce, uid))
             if pod.deleting is not None:
                 self._effects.append(s.StopPod(allocation.nonce, uid, attempt, pod.deleting.grace))
             elif allocation.given_up is not None:
@@ -118,6 +126,8 @@ class Attempts(State):
         )
         if not ended:
             self._save(pod)
+        elif frame.get("reason") == NODE_PORTS and "started_at" not in frame and pod.deleting is None:
+            self._hand_back(pod, frame.get("message", ""), at)
         elif self._is_cut(pod, frame) and "started_at" not in frame:  # nothing of it ever ran
             status = self._waiting(pod, "its runner ended before it could start", at)
             self._save(replace(pod, stage=Stage.QUEUED, nonce=None, queued=at, retry=at + 5, status=status))
@@ -125,6 +135,24 @@ class Attempts(State):
             self._save(replace(pod, cut=True))
         else:
             self._save(replace(pod, stage=Stage.ENDED, ended=at))
+
+    def _hand_back(self, pod: PodRecord, words: str, at: float) -> None:
+        """Another node may have the ports free, or this one later. Kubernetes would have let it start where it is: a
+        pod has an address of its own there."""
+        delay = min(300.0, 5.0 * 2.0 ** min(pod.refusals, 10))
+        pod = self._note(pod, at, "FailedScheduling", words, "Warning")
+        status = self._waiting(pod, words, at)
+        self._save(
+            replace(
+                pod,
+                stage=Stage.QUEUED,
+                nonce=None,
+                queued=at,
+                refusals=pod.refusals + 1,
+                retry=at + delay,
+                status=status,
+            )
+        )
 
     def _is_cut(self, pod: PodRecord, frame: EventFrame) -> bool:
         """Whether the end of its allocation or runner ended the pod, and not itself, its deadline or its deletion."""
@@ -150,6 +178,7 @@ class Attempts(State):
                     status=status,
                     cut=False,
                     restarts=restart_counts(status),
+                    past=(*pod.past, lost_attempt(pod, allocation, reason, words, at))[-PAST:],
                 )
             )
         else:

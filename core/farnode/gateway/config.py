@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,9 +18,20 @@ from pydantic.alias_generators import to_camel
 
 from farnode.errors import Invalid
 from farnode.gateway.config_errors import words
-from farnode.gateway.config_values import AbsolutePath, Address, Duration, HostPort, Listen, Size
+from farnode.gateway.config_values import (
+    AbsolutePath,
+    Address,
+    Duration,
+    HostPort,
+    Listen,
+    RegistryName,
+    Size,
+    may_meet,
+    own_platform,
+    template,
+)
 
-Runtime = Literal["apptainer", "process"]
+Runtime = Literal["apptainer", "podman", "charliecloud", "bubblewrap", "process"]
 
 
 class _Part(BaseModel):
@@ -87,11 +99,42 @@ class Quotas(_Part):
     """Pods' directories and logs on the shared file system; within the home quotas of most sites."""
 
 
+class Limits(_Part):
+    """The site's own, on every container, whatever its pod says."""
+
+    processes: int = Field(default=4096, ge=0)
+    """At once, threads counted; 0: any number. More than programs need, and few enough to keep a fork bomb harmless."""
+    log_size: Size = Field(default=256 * 1024**2, ge=64 * 1024)
+    """Of one log file: a spool has room for more than the 10 MiB that a kubelet keeps on a node's disk."""
+    log_files: int = Field(default=5, ge=2)
+    """Kept of each run of a container; as many as a kubelet keeps, and like there at least two."""
+
+
+class RegistryAccess(_Part):
+    """How one registry is spoken to."""
+
+    ca_file: AbsolutePath | None = None
+    """Certificates (PEM) of an authority that the registry's is signed by, trusted beside the system's."""
+    insecure: bool = False
+    """Without TLS."""
+    mirror: RegistryName | None = None
+    """`host:port` of another registry that is asked first; what it does not have comes from this one."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RegistryAccess:
+        if self.insecure and self.ca_file:
+            raise ValueError("caFile and insecure exclude each other: without TLS nothing is signed")
+        return self
+
+
 class Images(_Part):
     """Container images: where they come from and in which form compute nodes get them."""
 
     format: Literal["sif", "directory"] = "sif"
-    """One file per image is what parallel file systems like; `directory` where compute nodes cannot mount SIF."""
+    """What apptainer gets; other runtimes and image volumes always get directories. One file per image is what
+    parallel file systems like; `directory` where compute nodes cannot mount SIF."""
+    platform: str = Field(default_factory=own_platform, pattern=r"^linux/[a-z0-9_]+(/v[0-9]+)?$")
+    """Of the compute nodes, such as `linux/arm64`: which of an image's variants is taken."""
     prepared: Mapping[str, AbsolutePath] = Field(default_factory=dict)
     """Images that are already there: `name:tag` or a pattern (`registry.example/lab/*`) to a SIF or directory.
     In a pattern's path `{name}` is the image's name in full and `{path}` that without its registry, as in
@@ -100,14 +143,59 @@ class Images(_Part):
     """Prefixes below which a pod may name its image by absolute path. None: a path could be anybody's file."""
     pull_secrets: tuple[AbsolutePath, ...] = ()
     """Files in docker's config.json format, mode 0600."""
-    insecure_registries: tuple[str, ...] = ()
-    """`host:port` of registries spoken to without TLS; none, because tokens travel there."""
+    registries: Mapping[RegistryName, RegistryAccess] = Field(default_factory=dict)
+    """By `host:port` (or `docker.io`), those that differ: `caFile` (an authority of their own), `insecure: true`
+    (no TLS; logins travel in the clear), `mirror` (the `host:port` of another registry to ask first)."""
     max_bytes: Size = Field(default=100 * 1024**3, ge=1024**2)
     """Converted images on the spool; a score of GPU frameworks. The least recently used go first."""
     fetches: int = Field(default=2, ge=1)
     """Images fetched at once: conversion keeps a core busy, and this is usually a shared login node."""
     timeout: Duration = Field(default=3600.0, gt=0)
     """Of one fetch; 20 GB images over a slow line take most of an hour."""
+
+
+class HostPath(_Part):
+    """A directory of the compute nodes that pods may mount by hostPath, with all below it."""
+
+    path: AbsolutePath
+    read_only: bool = False
+
+
+class StorageClass(_Part):
+    """Where the directories of claims are made."""
+
+    path: Annotated[str, BeforeValidator(template)]
+    """The directory of one claim."""
+    reclaim: Literal["delete", "retain"] = "delete"
+    """What becomes of the directory when the claim is deleted."""
+    default: bool = False
+    """Taken by claims that name no class."""
+    quota: tuple[str, ...] = ()
+    """A command that sets the quota of `{path}` to `{bytes}`."""
+
+
+class Storage(_Part):
+    """What of the site's file systems pods may use, beside the images and the node's scratch space."""
+
+    host_paths: tuple[HostPath, ...] = ()
+    """Directories that pods may mount by hostPath, with all below them: `{path: /cvmfs, readOnly: true}`. None: the
+    account can read more of a site than every pod should. Links that lead out of them are refused on the node;
+    `readOnly` holds for what is there, not for other file systems that are mounted inside."""
+    storage_classes: Mapping[str, StorageClass] = Field(default_factory=dict)
+    """By name, where claims get their directories: `path`, such as `/scratch/{owner}/{namespace}/{claim}`, on a file
+    system that this host and the compute nodes share; `reclaim`, `delete` (default) or `retain`; `default: true` for
+    claims that name no class; `quota`, a command run when the directory has been made and when its claim grows, such as
+    `[lfs, setquota, …, "{path}", "{bytes}"]`."""
+
+    @model_validator(mode="after")
+    def _one_default(self) -> Storage:
+        defaults = [name for name, each in self.storage_classes.items() if each.default]
+        if len(defaults) > 1:
+            raise ValueError(f"{' and '.join(defaults)} are both the default storage class; accepted: one at most")
+        for (name, one), (other, two) in combinations(self.storage_classes.items(), 2):
+            if one.path != two.path and may_meet(one.path, two.path):
+                raise ValueError(f"two claims of {name} and {other} could share a directory: {one.path} and {two.path}")
+        return self
 
 
 class GatewayConfig(_Part):
@@ -144,7 +232,9 @@ class GatewayConfig(_Part):
     """Pods of different owners in one allocation run as one account and could read each other's files."""
     retention: Retention = Retention()
     quotas: Quotas = Quotas()
+    limits: Limits = Limits()
     images: Images = Images()
+    storage: Storage = Storage()
 
     @model_validator(mode="after")
     def _consistent(self) -> GatewayConfig:

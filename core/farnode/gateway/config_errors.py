@@ -33,8 +33,9 @@ def _unknown(key: str, accepted: list[str]) -> str:
 def _keys(root: type[BaseModel], location: list[str]) -> list[str]:
     model = root
     for part in location:
-        field = next(field for name, field in model.model_fields.items() if part in (name, field.alias))
-        model = _model_of(field.annotation)
+        field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
+        if field is not None:  # else a key of a mapping, whose values the model is
+            model = _model_of(field.annotation)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

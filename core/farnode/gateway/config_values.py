@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+)(|k|M|G|T|Ki|Mi|Gi|Ti)", re.ASCII)
 _BYTES: dict[str, int] = {"": 1} | {unit: 1000**n for n, unit in enumerate("kMGT", 1)}
 _BYTES |= {f"{unit}i": 1024**n for n, unit in enumerate("KMGT", 1)}
+REGISTRY = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+"""The first part of an image's name."""
+CLAIM_PARTS = ("{owner}", "{namespace}", "{claim}")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm/v7"}
 _SOCKET_PATH_BYTES = 107
 """What fits into the kernel's sun_path; a longer path fails at bind with words nobody understands."""
 
@@ -40,6 +45,33 @@ def _path(value: Any, info: ValidationInfo) -> Path:
         raise ValueError(f"{value!r} is not a path")
     base: Path = (info.context or {}).get("base", Path.cwd())
     return base / Path(value).expanduser()
+
+
+def _registry(value: Any) -> str:
+    if isinstance(value, str) and REGISTRY.fullmatch(value):
+        return value
+    raise ValueError(f"{value!r} is no registry; accepted: host:port, or a host's name such as docker.io")
+
+
+def template(value: Any, info: ValidationInfo) -> str:
+    """An absolute path in which each of CLAIM_PARTS is one whole component: so no two claims can share a directory."""
+    path = _path(value, info)
+    parts = [part for part in path.parts if "{" in part or "}" in part]
+    if sorted(parts) != sorted(CLAIM_PARTS):
+        words = f"accepted: a path with {', '.join(CLAIM_PARTS)} in it, each once and each a directory of its own"
+        raise ValueError(f"{value!r} does not tell the claims of a site apart; {words}")
+    return str(path)
+
+
+def may_meet(one: str, other: str) -> bool:
+    """Whether a directory of one template could be that of another, or lie in it."""
+    pairs = zip(one.split("/"), other.split("/"), strict=False)
+    return all(left == right or "{" in left + right for left, right in pairs)
+
+
+def own_platform() -> str:
+    """This host's, as images name it: `linux/amd64`."""
+    return f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +117,5 @@ AbsolutePath = Annotated[Path, BeforeValidator(_path)]
 Address = Annotated[
     HostPort, BeforeValidator(lambda value: value if isinstance(value, HostPort) else HostPort.parse(value))
 ]
+RegistryName = Annotated[str, BeforeValidator(_registry)]
 Listen = Annotated[UnixSocket | HostPort, BeforeValidator(_listen)]

@@ -16,17 +16,19 @@ import orjson
 
 from farnode.errors import Transient
 from farnode.gateway import stimuli as s
+from farnode.gateway.commands import command, inputs
 from farnode.gateway.engine import Engine
-from farnode.gateway.images import ImageError, ImageStore
+from farnode.gateway.images import ImageStore
+from farnode.gateway.pulls import Pulls
 from farnode.gateway.records import Life, PodRecord, Stage
 from farnode.gateway.runners import Runners
 from farnode.gateway.spool import Spool
+from farnode.gateway.storage import Keeper
 from farnode.model.allocation import AllocationId, Refused
-from farnode.model.image import Image
 from farnode.model.offer import Offer
 from farnode.model.order import order
 from farnode.providers.port import AllocationProvider
-from farnode.wire.messages import PodOrder
+from farnode.wire.messages import Limits, PodOrder
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Dispatcher:
         connect: Callable[[str], str],
         cadence: Cadence,
         node_name: str,
+        limits: Limits,
+        storage: Keeper,
     ) -> None:
         self.offers: Sequence[Offer] = ()
         self.problem: str | None = "the batch system has not answered yet"
@@ -70,9 +74,12 @@ class Dispatcher:
         self._runners = runners
         self._spool = spool
         self._images = images
+        self._pulls = Pulls(engine, images)
         self._connect = connect
         self._cadence = cadence
         self._node_name = node_name
+        self._limits = limits
+        self._storage = storage
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[str, str]] = set()
         self._to_submit: dict[str, None] = {}
@@ -100,15 +107,12 @@ class Dispatcher:
 
     def _do(self, effect: s.Effect) -> None:
         match effect:
-            case s.StopPod(nonce, uid, attempt, grace, reason, message):
-                stop = {"type": "stop", "uid": uid, "attempt": attempt, "reason": reason, "message": message}
-                self._runners.send(nonce, stop if grace is None else {**stop, "grace": grace})
-            case s.ForgetPod(nonce, uid, attempt):
-                self._runners.send(nonce, {"type": "forget", "uid": uid, "attempt": attempt})
-            case s.AckEvents(nonce, seq):
-                self._runners.send(nonce, {"type": "ack", "seq": seq})
-            case s.DrainRunner(nonce):
-                self._runners.send(nonce, {"type": "drain"})
+            case s.StopPod() | s.ForgetPod() | s.AckEvents() | s.DrainRunner():
+                self._runners.send(effect.nonce, command(effect))
+            case s.UpdateInputs(nonce, uid):
+                self._update_inputs(nonce, uid)
+            case s.ReclaimClaim(key):
+                self._once("claim", str(key), self._storage.reclaim(key))
             case s.FetchImages(uid):
                 self._once("images", uid, self._fetch(uid))
             case s.SubmitAllocation(nonce):
@@ -151,8 +155,19 @@ class Dispatcher:
             size += length
         self._runners.send(nonce, {"type": "start", "pods": waiting})
 
+    def _update_inputs(self, nonce: str, uid: str) -> None:
+        pod = self._machine.pods.get(uid)
+        if pod is None or pod.nonce != nonce:
+            return
+        try:
+            message = inputs(self._order(pod))
+        except Exception:
+            log.exception("pod %s: its new inputs cannot be sent", uid)
+        else:
+            self._runners.send(nonce, message)
+
     def _order(self, pod: PodRecord) -> PodOrder:
-        return order(
+        made = order(
             self._machine.bundles[pod.uid],
             owner=pod.owner,
             attempt=pod.attempt,
@@ -160,7 +175,13 @@ class Dispatcher:
             node_name=self._node_name,
             runtime=pod.runtime,
             restarts=pod.restarts,
+            claims=self._storage.directories(pod),
         )
+        self._storage.confine(made, self._machine.bundles[pod.uid])
+        made["limits"] = self._limits
+        made["ports"] = list(self._machine.demands[pod.uid].ports)
+        made["inputs"] = pod.inputs
+        return made
 
     def _fail(self, uid: str, words: str) -> None:
         self._once("fail", uid, self._engine.tell(s.Unsendable(self._engine.clock(), uid, words)))
@@ -183,28 +204,8 @@ class Dispatcher:
             log.exception("a task failed")
 
     async def _fetch(self, uid: str) -> None:
-        pod = self._machine.pods.get(uid)
-        if pod is None:
-            return
-        containers = self._machine.bundles[uid].pod.all_containers
-        ready: dict[str, Image] = {}
-        for container in containers:
-            try:
-                ready[container.image] = await self._images.prepare(container.image, container.pull_policy)
-            except Exception as problem:
-                if not isinstance(problem, ImageError):
-                    log.exception("image %s", container.image)
-                await self._engine.tell(self._no_image(pod, container.image, problem))
-                return
-        await self._engine.tell(s.ImagesReady(self._engine.clock(), uid, tuple(ready.values())))
-
-    def _no_image(self, pod: PodRecord, image: str, problem: Exception) -> s.ImagesFailed:
-        at = self._engine.clock()
-        reason: str = problem.reason if isinstance(problem, ImageError) else "ErrImagePull"
-        if reason == "ErrImagePull" and pod.failures:
-            reason = "ImagePullBackOff"
-        retry = at + min(300.0, 10.0 * 2.0 ** min(pod.failures, 10))
-        return s.ImagesFailed(at, pod.uid, image, reason, str(problem), retry)
+        if await self._storage.prepare(uid):
+            await self._pulls(uid)
 
     async def _read_spool(self, nonce: str) -> None:
         allocation = self._machine.allocations.get(nonce)

@@ -66,7 +66,7 @@ class Engine:
         self.seq = max([*self._order.values(), *(seq for seq, _, _ in self._gone)], default=0)
         bundles = dict(_readable(loaded.bundles))
         pods = [pod for _, pod in loaded.pods if pod.uid in bundles]
-        return self.machine.load(pods, bundles, loaded.allocations, self.clock())
+        return self.machine.load(pods, bundles, loaded.allocations, self.clock(), loaded.claims)
 
     async def tell(self, stimulus: s.Stimulus) -> None:
         """Hand over; waits only while too much is waiting already."""
@@ -146,6 +146,7 @@ class Engine:
             record = batch.allocations[nonce] = machine.allocations.get(nonce)
             if record is not None and record.life is Life.ENDED and record.started is not None:
                 batch.usage.append(_usage(record, record.started))
+        batch.claims = {key: machine.claims.get(key) for key in changed.claims}
         return batch
 
     # ---- watchers ------------------------------------------------------------------------------------------------

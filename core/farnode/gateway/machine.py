@@ -19,7 +19,9 @@ from typing import Any
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.allocations import Allocations
-from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
+from farnode.gateway.claims import Claims
+from farnode.gateway.pulling import Pulling
+from farnode.gateway.records import AllocationRecord, ClaimRecord, Life, PodRecord, Stage
 from farnode.gateway.state import Rules
 from farnode.model.bundle import Bundle
 from farnode.model.gpu import demand
@@ -27,7 +29,7 @@ from farnode.model.image import Image
 from farnode.model.status import waiting_status
 
 
-class Machine(Allocations):
+class Machine(Allocations, Claims, Pulling):
     """The top layer: pods as their users know them, and the way in for every stimulus."""
 
     def __init__(self, rules: Rules) -> None:
@@ -37,7 +39,12 @@ class Machine(Allocations):
             s.InputsUpdated: self._inputs_updated,
             s.DeleteAsked: self._delete_asked,
             s.ImagesReady: self._images_ready,
+            s.ImagesNoted: self._images_noted,
             s.ImagesFailed: self._images_failed,
+            s.ClaimStored: self._claim_stored,
+            s.ClaimsFailed: self._claims_failed,
+            s.ClaimDeleteAsked: self._claim_delete_asked,
+            s.ClaimGone: self._claim_gone,
             s.AllocationWanted: self._allocation_wanted,
             s.AllocationSubmitted: self._allocation_submitted,
             s.AllocationRefused: self._allocation_refused,
@@ -64,10 +71,12 @@ class Machine(Allocations):
         bundles: Mapping[str, Bundle],
         allocations: Iterable[AllocationRecord],
         at: float,
+        claims: Iterable[ClaimRecord] = (),
     ) -> list[s.Effect]:
         """Take over what a store holds after a restart, and go on with what was under way."""
         self.bundles = dict(bundles)
         self.demands = {uid: demand(bundle.pod) for uid, bundle in bundles.items()}
+        self.claims = {claim.key: claim for claim in claims}
         for allocation in allocations:
             # Nothing was heard while nobody listened: a runner may have been alive until now.
             heard = at if allocation.incarnation else None
@@ -100,9 +109,10 @@ class Machine(Allocations):
         self._await_images(record, event.at)
 
     def _await_images(self, record: PodRecord, at: float) -> None:
-        if record.runtime == "process":  # has no images to wait for
-            containers = self.bundles[record.uid].pod.all_containers
-            images = {container.image: Image(container.image) for container in containers}
+        bundle = self.bundles[record.uid]
+        pod = bundle.pod
+        if record.runtime == "process" and not pod.image_volumes and not bundle.claims:  # has nothing to wait for
+            images = {container.image: Image(container.image) for container in pod.all_containers}
             self._queue(record, tuple(images.values()), at)
         else:
             self._effects.append(s.FetchImages(record.uid))
@@ -117,24 +127,20 @@ class Machine(Allocations):
             self.bundles[event.uid] = event.bundle
             self.changed.bundles.add(event.uid)
             self._save(replace(pod, inputs=event.version))
+            if pod.stage is Stage.BOUND and pod.nonce:
+                self._effects.append(s.UpdateInputs(pod.nonce, pod.uid))
 
     def _images_ready(self, event: s.ImagesReady) -> None:
         pod = self.pods.get(event.uid)
         if pod is None or pod.stage is not Stage.IMAGES:
             return
-        wanted = {container.image for container in self.bundles[pod.uid].pod.all_containers}
+        wanted = {reference for reference, _ in self.bundles[pod.uid].pod.image_references}
+        if self._is_excluded(pod, event.at):
+            return
         if wanted <= {image.reference for image in event.images}:
-            self._queue(pod, event.images, event.at)
+            self._queue(self._noted(pod, event.notes), event.images, event.at)
         else:  # those of an earlier pod with this UID
             self._effects.append(s.FetchImages(pod.uid))
-
-    def _images_failed(self, event: s.ImagesFailed) -> None:
-        pod = self.pods.get(event.uid)
-        if pod is None or pod.stage is not Stage.IMAGES:
-            return
-        pod = self._note(pod, event.at, "Failed", event.message, "Warning")
-        status = self._waiting(pod, event.message, event.at, event.reason)
-        self._save(replace(pod, status=status, failures=pod.failures + 1, retry=event.retry))
 
     def _unplaceable(self, event: s.Unplaceable) -> None:
         pod = self.pods.get(event.uid)
@@ -175,11 +181,14 @@ class Machine(Allocations):
                 if purge or (pod.ended is not None and event.at - pod.ended >= self.rules.retention):
                     self._remove(pod)
             elif pod.stage is Stage.IMAGES:
-                if pod.retry is not None and event.at >= pod.retry:
+                if pod.retry is not None and event.at >= pod.retry and not self._is_excluded(pod, event.at):
                     self._index(replace(pod, retry=None))
                     self._effects.append(s.FetchImages(pod.uid))
+                elif pod.refused:
+                    self._back_off(pod, event.at)
             elif pod.stage is not Stage.BOUND:
                 self._waited(pod, event.at)
+        self._reclaim()
         used = {pod.nonce for pod in self.pods.values()}
         for allocation in list(self.allocations.values()):
             if allocation.life is Life.ENDED and allocation.nonce not in used:

@@ -34,11 +34,13 @@ from farnode.gateway.runners import Intervals, Runners, Secret, connect_file
 from farnode.gateway.service import Facts, Gateway
 from farnode.gateway.spool import Spool
 from farnode.gateway.state import Rules
+from farnode.gateway.storage import Keeper
 from farnode.gateway.store import Store
 from farnode.gateway.tls import Certificate, ensure_certificate, server_context
 from farnode.gateway.token_file import TokenFile
 from farnode.gateway.tokens import Tokens
 from farnode.providers.port import AllocationProvider, Site
+from farnode.wire.messages import Limits
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +143,7 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     )
     planner = Planner(machine, _terms(config), spool.directory, _nonce, config.share_across_owners)
     address = f"{host}:{await runners.listen(config.runners.listen.host, config.runners.listen.port, context)}"
+    storage = Keeper(config.storage, engine)
     dispatcher = Dispatcher(
         engine,
         load_provider(config, Site(config.site, spool.script, config.state)),
@@ -150,11 +153,13 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
         lambda nonce: connect_file(nonce, address, certificate.fingerprint, secret, config.site),
         Cadence(config.poll_interval, INVENTORY_INTERVAL, COLLECT_INTERVAL, config.quotas.spool_bytes),
         config.site,
+        _limits(config),
+        storage,
     )
     facts = Facts(
         config.site, config.provider.kind, config.runtimes, config.quotas.pods_per_owner, config.quotas.bundle_bytes
     )
-    service = Gateway(facts, engine, planner, dispatcher, runners, spool)
+    service = Gateway(facts, engine, planner, dispatcher, runners, spool, storage)
     _connect(engine, planner, dispatcher, runners)
     effects = engine.load()
     planner.draining = bool(engine.settings.get("draining"))
@@ -225,8 +230,16 @@ def _rules(config: GatewayConfig) -> Rules:
     )
 
 
+def _limits(config: GatewayConfig) -> Limits:
+    limits = Limits(log_size=config.limits.log_size, log_files=config.limits.log_files)
+    if config.limits.processes:
+        limits["processes"] = config.limits.processes
+    return limits
+
+
 def _terms(config: GatewayConfig) -> Terms:
-    return Terms(config.site, config.walltime.default, config.walltime.margin, {"FARNODE_PYTHON": config.python})
+    environment = {"FARNODE_PYTHON": config.python, "FARNODE_RUNTIMES": ":".join(config.runtimes)}
+    return Terms(config.site, config.walltime.default, config.walltime.margin, environment)
 
 
 def _nonce() -> str:

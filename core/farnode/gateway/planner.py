@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -85,12 +85,25 @@ class Planner:
     def _bind(
         self, waiting: Sequence[PodRecord], allocations: Sequence[AllocationRecord], at: float
     ) -> Iterator[s.Stimulus]:
-        rooms = [self._room(record) for record in allocations if record.pod is None and _open(record)]
+        claimed = self._claimed()
+        rooms = [self._room(record, claimed) for record in allocations if record.pod is None and _open(record)]
         if rooms:
             pods = (Waiting(pod.uid, pod.owner, self._machine.demands[pod.uid]) for pod in waiting)
             yield from (s.Bound(at, uid, nonce) for uid, nonce in match(pods, rooms))
 
-    def _room(self, record: AllocationRecord) -> Room:
+    def _claimed(self) -> defaultdict[str, set[int]]:
+        """The ports of pods of ours by node, whatever allocation they are in. Which node a dedicated allocation gets is
+        the batch system's choice: there the runner looks, and hands the pod back where a port is taken."""
+        machine = self._machine
+        claimed: defaultdict[str, set[int]] = defaultdict(set)
+        for nonce, uids in machine.bound.items():
+            if uids:
+                claimed[_node(machine.allocations[nonce])].update(
+                    port for uid in uids for port in machine.demands[uid].ports
+                )
+        return claimed
+
+    def _room(self, record: AllocationRecord, claimed: defaultdict[str, set[int]]) -> Room:
         machine = self._machine
         demands = [machine.demands[uid] for uid in machine.bound.get(record.nonce, ())]
         gpus = record.capacity.get("gpus", ())
@@ -102,6 +115,7 @@ class Planner:
             record.request.memory - sum(demand.memory for demand in demands),
             offer.gpus[0] if offer and offer.gpus else None,
             len(gpus) - sum(demand.gpu.count for demand in demands if demand.gpu),
+            claimed[_node(record)],
         )
 
     def _ask(self, waiting: Sequence[PodRecord], live: Sequence[AllocationRecord], at: float) -> Iterator[s.Stimulus]:
@@ -129,6 +143,11 @@ class Planner:
                 self._terms, nonce, self._directory(nonce), pod.owner, machine.demands[pod.uid], grace, placement
             )
             yield s.AllocationWanted(at, request, offer.name, pod=pod.uid)
+
+
+def _node(record: AllocationRecord) -> str:
+    """The first label of its name: batch systems and hosts differ about the rest."""
+    return record.nodes[0].partition(".")[0] if record.nodes else record.nonce
 
 
 def _due(pod: PodRecord, at: float) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
+from farnode.model.api import ClaimView, Deletion, EventView, PodView, SiteView, StatsView, Verdict
 from farnode.wire.link import Stream
-from farnode.wire.messages import ExecOptions, LogOptions
+from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,18 @@ class Service(Protocol):
     async def exec(self, caller: Caller, uid: str, container: str, options: ExecOptions) -> Stream:
         """An open stream to the runner; the caller of this method closes it."""
         ...
+
+    async def attach(self, caller: Caller, uid: str, container: str, options: AttachOptions) -> Stream: ...
+
+    async def port(self, caller: Caller, uid: str, port: int) -> Stream: ...
+
+    def claims(self, caller: Caller) -> list[ClaimView]: ...
+
+    async def delete_claim(self, caller: Caller, namespace: str, name: str, owner: str | None) -> ClaimView:
+        """`owner` None: the caller. Raises Permanent while a pod uses it."""
+        ...
+
+    async def stats(self, caller: Caller) -> StatsView: ...
 
     def site(self, caller: Caller) -> SiteView: ...
 

@@ -1,11 +1,11 @@
-"""What the gateway remembers of a pod and of an allocation: frozen values, stored as they are."""
+"""What the gateway remembers of a pod, an allocation and a claim: frozen values, stored as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from farnode.model.allocation import AllocationId, AllocationRequest, Cause
 from farnode.model.image import Image
@@ -56,6 +56,8 @@ class PodRecord:
     retry: float | None = None
     failures: int = 0
     """Images not had, or batch jobs that ended before the pod could start, in a row."""
+    refused: str = ""
+    """The image that was not had just now, until the pod says that it backs off."""
     refusals: int = 0
     """Submissions refused for the moment, in a row."""
     images: tuple[Image, ...] = ()
@@ -63,6 +65,8 @@ class PodRecord:
     """The version of its inputs, as `PUT /v1/pods/{uid}/inputs` counts."""
     restarts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[Mapping[str, Any], ...] = ()
+    past: tuple[Mapping[str, Any], ...] = ()
+    """Attempts that were lost, as `model.api.AttemptView`, the newest last."""
     gpus: tuple[str, ...] = ()
     deleting: Deleting | None = None
     cut: bool = False
@@ -123,3 +127,35 @@ class AllocationRecord:
     @property
     def id(self) -> AllocationId:
         return AllocationId(self.request.nonce, self.job)
+
+
+class ClaimKey(NamedTuple):
+    """A claim is its owner's, in one namespace, by its name there."""
+
+    owner: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRecord:
+    """A claim and its directory `path`, which may be on the disk as soon as this is stored. `size` in bytes is what was
+    last asked for; `reclaim` what becomes of the directory, as its class said when the claim was made."""
+
+    owner: str
+    namespace: str
+    name: str
+    storage_class: str
+    path: str
+    size: int
+    created: float
+    reclaim: str = "delete"
+    pod: str | None = None
+    """The uid of the pod it goes with."""
+    ready: bool = False
+    """Its directory has been made, and its quota set for this size."""
+    deleting: bool = False
+
+    @property
+    def key(self) -> ClaimKey:
+        return ClaimKey(self.owner, self.namespace, self.name)

@@ -106,7 +106,8 @@ def _is_note(value: object) -> bool:
 def _is_held(value: Held) -> bool:
     if not isinstance(value, dict):
         return False
-    return isinstance(value.get("uid"), str) and _is_int(value.get("attempt")) and isinstance(value.get("ended"), bool)
+    numbers = (value.get("attempt"), value.get("inputs", 0))
+    return isinstance(value.get("uid"), str) and all(map(_is_int, numbers)) and isinstance(value.get("ended"), bool)
 
 
 def _is_int(value: object) -> bool:

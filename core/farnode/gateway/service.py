@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from farnode.errors import Denied, Invalid, NotFound, Transient
+from farnode.errors import Denied, Invalid, NotFound, Permanent, Transient
+from farnode.gateway import logs, stats
 from farnode.gateway import stimuli as s
 from farnode.gateway.dispatcher import Dispatcher
 from farnode.gateway.engine import Engine
+from farnode.gateway.inputs import check_change
 from farnode.gateway.metrics import render
 from farnode.gateway.planner import Planner
 from farnode.gateway.port import Caller
-from farnode.gateway.records import Life, PodRecord, Stage
+from farnode.gateway.records import ClaimKey, Life, PodRecord, Stage
 from farnode.gateway.runners import Runners
 from farnode.gateway.spool import Spool
+from farnode.gateway.storage import Keeper
 from farnode.gateway.store import dump
-from farnode.gateway.views import allocation_view, counts, offer_view, pod_view
-from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
+from farnode.gateway.views import allocation_view, claim_view, counts, offer_view, pod_view
+from farnode.model.api import ClaimView, Deletion, EventView, PodView, SiteView, StatsView, Verdict
 from farnode.model.bundle import Bundle, parse_bundle
 from farnode.model.gpu import demand
 from farnode.scheduler.placement import Unfit, place
-from farnode.wire import crilog
 from farnode.wire.link import LOST, Data, Stream
-from farnode.wire.messages import ExecOptions, LogOptions
+from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions, PortOptions
 
 HEARTBEAT = 15.0
 """Seconds between signs of life on a silent event stream."""
+_WANTS = {
+    "exec": "unable to run a command",
+    "attach": "unable to attach",
+    "port": "unable to forward port",
+}
 STORE_TIMEOUT = 20.0
 """Seconds a call waits for the database before it says "try again"; what it asked for may yet happen."""
 
@@ -51,7 +58,14 @@ class Gateway:
     """`gateway.port.Service`, over an engine and its helpers."""
 
     def __init__(
-        self, facts: Facts, engine: Engine, planner: Planner, dispatcher: Dispatcher, runners: Runners, spool: Spool
+        self,
+        facts: Facts,
+        engine: Engine,
+        planner: Planner,
+        dispatcher: Dispatcher,
+        runners: Runners,
+        spool: Spool,
+        storage: Keeper,
     ) -> None:
         self._facts = facts
         self._engine = engine
@@ -60,6 +74,7 @@ class Gateway:
         self._dispatcher = dispatcher
         self._runners = runners
         self._spool = spool
+        self._storage = storage
 
     # ---- pods ----------------------------------------------------------------------------------------------------
 
@@ -77,6 +92,7 @@ class Gateway:
                 bundle = parse_bundle(document)
                 self._check_size(bundle)
                 runtime = self._admit(bundle)
+                self._storage.check(caller.owner, bundle)
                 if bundle.pod.uid in self._machine.pods or bundle.pod.uid in seen:
                     verdicts.append(self._existing(caller, bundle))
                     continue
@@ -157,6 +173,7 @@ class Gateway:
             newer = {key: value for key, value in inputs.items() if key != "version"}
             document = self._machine.bundles[uid].document
             updated = parse_bundle({**document, **newer, "pod": document["pod"]})
+            check_change(self._machine.bundles[uid], updated)
             await self._durable(s.InputsUpdated(self._engine.clock(), uid, version, updated))
         return max(version, known)
 
@@ -202,27 +219,18 @@ class Gateway:
             if seen:
                 quiet = loop.time() + HEARTBEAT / 2
 
-    # ---- logs and exec -------------------------------------------------------------------------------------------
+    # ---- logs and streams----------------------------------------------------------------------------------------
 
     async def logs(self, caller: Caller, uid: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         pod = self._pod(caller, uid)
         self._check_container(pod, container)
-        if pod.stage is Stage.BOUND and not pod.cut:
-            async for chunk in self._live_logs(pod, container, options):
-                yield chunk
-            return
-        if pod.nonce is None or pod.attempt == 0:
-            raise Invalid("", f"container {container} has not started yet: {pod.status.get('message') or 'waiting'}")
-        run = _restarts(pod, container) - (1 if options.get("previous") else 0)
-        if run < 0:
-            raise NotFound(f"container {container} has no earlier run")
-        path = await asyncio.to_thread(self._spool.log, pod.nonce, uid, pod.attempt, container, run)
-        with await asyncio.to_thread(path.open, "rb") as file:
-            chunks = crilog.select(file, options)
-            while chunk := await asyncio.to_thread(partial(next, chunks, b"")):
+        live = pod.stage is Stage.BOUND and not pod.cut
+        source = self._live_logs if live else partial(logs.read, self._spool)
+        async with aclosing(source(pod, container, options)) as chunks:
+            async for chunk in chunks:
                 yield chunk
 
-    async def _live_logs(self, pod: PodRecord, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def _live_logs(self, pod: PodRecord, container: str, options: LogOptions) -> AsyncGenerator[bytes]:
         stream = await self._runners.open(
             pod.nonce, kind="logs", uid=pod.uid, attempt=pod.attempt, container=container, options=dict(options)
         )
@@ -236,18 +244,53 @@ class Gateway:
             await _quietly(stream)
 
     async def exec(self, caller: Caller, uid: str, container: str, options: ExecOptions) -> Stream:
+        return await self._open(caller, uid, "exec", container, options)
+
+    async def attach(self, caller: Caller, uid: str, container: str, options: AttachOptions) -> Stream:
+        return await self._open(caller, uid, "attach", container, options)
+
+    async def port(self, caller: Caller, uid: str, port: int) -> Stream:
+        return await self._open(caller, uid, "port", "", PortOptions(port=port))
+
+    async def _open(self, caller: Caller, uid: str, kind: str, container: str, options: Mapping[str, Any]) -> Stream:
         pod = self._pod(caller, uid)
-        self._check_container(pod, container)
+        if container:
+            self._check_container(pod, container)
         if pod.stage is not Stage.BOUND:
-            raise Invalid("", f"pod {uid} is not running: a command can only run in a running container")
+            phase = pod.status.get("phase", "Pending")
+            raise Invalid("", f"{_WANTS[kind]} because pod {uid} is not running. Current status={phase}")
         return await self._runners.open(
-            pod.nonce, kind="exec", uid=uid, attempt=pod.attempt, container=container, options=dict(options)
+            pod.nonce, kind=kind, uid=uid, attempt=pod.attempt, container=container, options=dict(options)
         )
 
     def _check_container(self, pod: PodRecord, container: str) -> None:
         names = [item.name for item in self._machine.bundles[pod.uid].pod.all_containers]
         if container not in names:
             raise NotFound(f"container {container!r} is not one of: {', '.join(names)}")
+
+    # ---- claims --------------------------------------------------------------------------------------------------
+
+    def claims(self, caller: Caller) -> list[ClaimView]:
+        mine = [claim for claim in self._machine.claims.values() if caller.admin or claim.owner == caller.owner]
+        users = self._machine.claims_in_use()
+        return [claim_view(claim, users[claim.key]) for claim in sorted(mine, key=lambda claim: claim.key)]
+
+    async def delete_claim(self, caller: Caller, namespace: str, name: str, owner: str | None) -> ClaimView:
+        key = ClaimKey(owner or caller.owner, namespace, name)
+        known = self._machine.claims.get(key)
+        if known is None or not (caller.admin or key.owner == caller.owner):
+            raise NotFound(f"there is no claim {namespace}/{name}")
+        await self._durable(s.ClaimDeleteAsked(key))
+        claim = self._machine.claims.get(key)
+        if claim is not None and not claim.deleting:
+            users = {self._machine.bundles[pod.uid].pod.name for pod in self._machine.claim_users(key)}
+            words = f"is in use by {', '.join(sorted(users))}: delete the pods first"
+            raise Permanent(f"the claim {namespace}/{name} {words}")
+        return claim_view(replace(known, deleting=True), ())
+
+    async def stats(self, caller: Caller) -> StatsView:
+        pods = [pod for pod in self._machine.pods.values() if pod.stage is Stage.BOUND and self._may_see(caller, pod)]
+        return await stats.ask(pods, self._machine.bundles, self._runners)
 
     # ---- site ----------------------------------------------------------------------------------------------------
 
@@ -300,15 +343,6 @@ def _invalid(document: Any, error: Invalid) -> Verdict:
         uid = uid.get(key) if isinstance(uid, dict) else None
     known = uid if isinstance(uid, str) else ""
     return {"uid": known, "verdict": "invalid", "field": error.field, "message": error.problem}
-
-
-def _restarts(pod: PodRecord, container: str) -> int:
-    """How many runs of the container this attempt had before its last one."""
-    for key in ("containerStatuses", "initContainerStatuses"):
-        for status in pod.status.get(key, ()):
-            if status["name"] == container:
-                return int(status.get("restartCount", 0)) - int(pod.restarts.get(container, 0))
-    return 0
 
 
 def _must_be_admin(caller: Caller) -> None:

@@ -2,7 +2,7 @@
 
     bin/<digest>/runner.pyz, job.sh       what every allocation runs; never changed in place
     allocations/<nonce>/                  0700: connect.json (0600), runner.pyz, job.out, events-<incarnation>.jsonl
-    allocations/<nonce>/pods/<uid>/<attempt>.<container>.<restart>.log
+    allocations/<nonce>/pods/<uid>/<attempt>.<container>.<restart>.log[.<n>]
     images/                               see farnode.gateway.images
 
 The runner is the only reader of its logs while it lives (network file systems cache stale data); afterwards they are
@@ -15,15 +15,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import BinaryIO
 
 from farnode.errors import Invalid, NotFound
 from farnode.gateway.pack import pack
 from farnode.gateway.reports import read_events
 from farnode.wire.messages import EventFrame
+from farnode.wire.rotation import kept, open_files
 
 
 class Spool:
@@ -112,12 +114,15 @@ class Spool:
                 return text[-1000:]
         return ""
 
-    def log(self, nonce: str, uid: str, attempt: int, container: str, restart: int) -> Path:
-        """The log of one run of a container; NotFound when it was removed or never written."""
-        path = self.directory(nonce) / "pods" / uid / f"{attempt}.{container}.{restart}.log"
-        if not path.is_file():
-            raise NotFound(f"the log of container {container} (run {restart}) is not kept any more")
-        return path
+    def open_log(self, nonce: str, uid: str, name: str, known: Iterable[str]) -> BinaryIO:
+        """What is kept of a log, as one file; NotFound when it was removed or never written. `known` are names that
+        the runner told of, which a network file system may not list yet."""
+        directory = self.directory(nonce) / "pods" / uid
+        with suppress(FileNotFoundError):
+            names = kept(name, known) or kept(name, (one.name for one in directory.iterdir()))
+            if names:
+                return open_files([str(directory / one) for one in names])
+        raise NotFound(f"the log {name} is not kept any more, or was never written")
 
     def remove_pod(self, nonce: str, uid: str) -> None:
         shutil.rmtree(self.directory(nonce) / "pods" / uid, ignore_errors=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from farnode.gateway import stimuli as s
-from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
+from farnode.gateway.records import AllocationRecord, ClaimKey, ClaimRecord, Life, PodRecord, Stage
 from farnode.model.bundle import Bundle
 from farnode.model.demand import Demand
 from farnode.model.status import failed_status, waiting_status
@@ -36,9 +36,10 @@ class Changed:
     """Owners of removed pods."""
     bundles: set[str] = field(default_factory=set)
     allocations: set[str] = field(default_factory=set)
+    claims: set[ClaimKey] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.pods or self.allocations or self.bundles)
+        return bool(self.pods or self.allocations or self.bundles or self.claims)
 
 
 class State:
@@ -50,6 +51,7 @@ class State:
         self.bundles: dict[str, Bundle] = {}
         self.demands: dict[str, Demand] = {}
         self.allocations: dict[str, AllocationRecord] = {}
+        self.claims: dict[ClaimKey, ClaimRecord] = {}
         self.queued: dict[str, None] = {}
         """Uids in stage QUEUED, oldest first."""
         self.bound: dict[str, set[str]] = {}

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from farnode.gateway.records import ClaimKey, ClaimRecord
 from farnode.model.allocation import AllocationRequest, AllocationState
 from farnode.model.bundle import Bundle
 from farnode.model.image import Image
-from farnode.wire.messages import EventFrame, Held
+from farnode.wire.messages import EventFrame, Held, Note
 
 # ---- what happened -----------------------------------------------------------------------------------------------
 
@@ -28,7 +29,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class InputsUpdated:
-    """Newer ConfigMaps and Secrets; the next attempt starts with them."""
+    """Newer ConfigMaps and Secrets: the attempt that is alive gets its files anew, the next one starts with them."""
 
     at: float
     uid: str
@@ -49,6 +50,15 @@ class ImagesReady:
     at: float
     uid: str
     images: tuple[Image, ...]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesNoted:
+    """Lines of the pod's story while its images are fetched."""
+
+    uid: str
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,38 @@ class ImagesFailed:
     reason: str
     message: str
     retry: float
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimStored:
+    """A claim that is new or has changed."""
+
+    claim: ClaimRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsFailed:
+    """A claim of a pod is not ready, as `message` says; tried again at `retry`."""
+
+    at: float
+    uid: str
+    message: str
+    retry: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDeleteAsked:
+    """Does nothing while a pod uses the claim."""
+
+    key: ClaimKey
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimGone:
+    """Its directory has been removed, or is left to its owner."""
+
+    key: ClaimKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +224,12 @@ Stimulus = (
     | InputsUpdated
     | DeleteAsked
     | ImagesReady
+    | ImagesNoted
     | ImagesFailed
+    | ClaimStored
+    | ClaimsFailed
+    | ClaimDeleteAsked
+    | ClaimGone
     | AllocationWanted
     | AllocationSubmitted
     | AllocationRefused
@@ -203,7 +250,24 @@ Stimulus = (
 
 @dataclass(frozen=True, slots=True)
 class FetchImages:
+    """Make ready what the pod needs before it can start: its images, and the directories of its claims."""
+
     uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateInputs:
+    """Send the files of the pod's volumes, as they are now, to the runner of `nonce`, if it is connected."""
+
+    nonce: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimClaim:
+    """Nobody uses it any more and nobody will: remove its directory, where that is its fate."""
+
+    key: ClaimKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +338,8 @@ class RemoveAllocation:
 
 Effect = (
     FetchImages
+    | UpdateInputs
+    | ReclaimClaim
     | SubmitAllocation
     | CancelAllocation
     | StartPod

@@ -20,9 +20,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import orjson
 
 from farnode.errors import Invalid
-from farnode.gateway.records import AllocationRecord, PodRecord
+from farnode.gateway.records import AllocationRecord, ClaimKey, ClaimRecord, PodRecord
 
-VERSION = 1
+VERSION = 2
 TOMBSTONES = 10_000
 """Removed pods a watcher can still learn of; older watchers are told to list again."""
 SCHEMA = """
@@ -33,6 +33,16 @@ CREATE TABLE gone (seq INTEGER PRIMARY KEY, uid TEXT NOT NULL, owner TEXT NOT NU
 CREATE TABLE usage (owner TEXT NOT NULL, day TEXT NOT NULL, node_seconds REAL NOT NULL, PRIMARY KEY (owner, day));
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+MIGRATIONS = (
+    SCHEMA,
+    """
+CREATE TABLE claims (
+    owner TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (owner, namespace, name)
+) WITHOUT ROWID;
+""",
+)
+"""From nothing to schema 1, from 1 to 2, and so on."""
 
 
 @dataclass(slots=True)
@@ -45,9 +55,11 @@ class Batch:
     gone: list[tuple[int, str, str]] = field(default_factory=list)
     usage: list[tuple[str, str, float]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    claims: dict[ClaimKey, ClaimRecord | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.pods or self.bundles or self.allocations or self.gone or self.usage or self.settings)
+        rows = (self.pods, self.bundles, self.allocations, self.gone, self.usage, self.settings, self.claims)
+        return any(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Loaded:
     allocations: list[AllocationRecord]
     gone: list[tuple[int, str, str]]
     settings: dict[str, str]
+    claims: list[ClaimRecord]
 
 
 class Store:
@@ -71,8 +84,8 @@ class Store:
             raise Invalid(str(path), f"was written by a newer farnode (schema {version}, this one knows {VERSION})")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+        if version < VERSION:
+            self._db.executescript(f"BEGIN; {''.join(MIGRATIONS[version:])} PRAGMA user_version={VERSION}; COMMIT;")
 
     def close(self) -> None:
         self._db.close()
@@ -85,6 +98,7 @@ class Store:
             [decode(AllocationRecord, orjson.loads(text)) for (text,) in rows("SELECT record FROM allocations")],
             list(rows("SELECT seq, uid, owner FROM gone ORDER BY seq")),
             dict(rows("SELECT name, value FROM settings")),
+            [decode(ClaimRecord, orjson.loads(text)) for (text,) in rows("SELECT record FROM claims")],
         )
 
     def usage(self) -> list[tuple[str, str, float]]:
@@ -129,6 +143,12 @@ class Store:
             batch.usage,
         )
         many("REPLACE INTO settings VALUES (?, ?)", list(batch.settings.items()))
+        many(
+            "REPLACE INTO claims VALUES (?, ?, ?, ?)",
+            [(*key, dump(encode(claim))) for key, claim in batch.claims.items() if claim is not None],
+        )
+        gone = [key for key, claim in batch.claims.items() if claim is None]
+        many("DELETE FROM claims WHERE owner = ? AND namespace = ? AND name = ?", gone)
 
 
 def _absent(rows: Mapping[str, object | None]) -> Iterable[tuple[str]]:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from farnode.gateway.records import AllocationRecord, PodRecord, Stage
-from farnode.model.api import AllocationView, PodView
+from farnode.gateway.records import AllocationRecord, ClaimRecord, PodRecord, Stage
+from farnode.model.api import AllocationView, AttemptView, ClaimView, PodView
 from farnode.model.bundle import Bundle
 from farnode.model.offer import Offer
 from farnode.model.times import rfc3339
@@ -25,6 +25,24 @@ def allocation_view(record: AllocationRecord) -> AllocationView:
         view["words"] = record.words
     if record.expected_start is not None:
         view["expectedStart"] = record.expected_start
+    if record.started is not None:
+        view["startedAt"] = record.started
+    if record.request.walltime is not None:
+        view["walltime"] = record.request.walltime
+    if record.request.partition is not None:
+        view["partition"] = record.request.partition
+    return view
+
+
+def lost_attempt(pod: PodRecord, allocation: AllocationRecord, reason: str, words: str, at: float) -> AttemptView:
+    """What is remembered of an attempt that another one follows."""
+    view = AttemptView(
+        attempt=pod.attempt, nodes=list(allocation.nodes), endedAt=rfc3339(at), reason=reason, message=words
+    )
+    if allocation.job is not None:
+        view["job"] = allocation.job
+    if pod.status.get("startTime"):
+        view["startedAt"] = pod.status["startTime"]
     return view
 
 
@@ -46,8 +64,29 @@ def pod_view(record: PodRecord, bundle: Bundle, allocation: AllocationRecord | N
         gpus=list(record.gpus),
         notes=[dict(note) for note in record.notes],
     )
+    if record.past:
+        view["attempts"] = [AttemptView(**past) for past in record.past]  # type: ignore[typeddict-item]
     if allocation is not None:
         view["allocation"] = allocation_view(allocation)
+    return view
+
+
+def claim_view(record: ClaimRecord, users: Iterable[PodRecord]) -> ClaimView:
+    view = ClaimView(
+        namespace=record.namespace,
+        name=record.name,
+        owner=record.owner,
+        storageClass=record.storage_class,
+        path=record.path,
+        size=record.size,
+        createdAt=rfc3339(record.created),
+        reclaim="retain" if record.reclaim == "retain" else "delete",
+        ready=record.ready,
+        deleting=record.deleting,
+        usedBy=sorted(pod.uid for pod in users),
+    )
+    if record.pod is not None:
+        view["pod"] = record.pod
     return view
 
 

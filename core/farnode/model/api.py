@@ -45,7 +45,8 @@ class Deletion(TypedDict, total=False):
 
 
 class AllocationView(TypedDict, total=False):
-    """Where a pod is, or what it waits for. `words` are the batch system's reason, for a person."""
+    """Where a pod is, or what it waits for. `words` are the batch system's reason, for a person. `expectedStart` and
+    `startedAt` are seconds since the epoch, `walltime` is seconds."""
 
     nonce: str
     job: str
@@ -55,10 +56,26 @@ class AllocationView(TypedDict, total=False):
     reason: str
     words: str
     expectedStart: float
+    startedAt: float
+    walltime: int
+    partition: str
+
+
+class AttemptView(TypedDict, total=False):
+    """An attempt that was lost with its allocation, and followed by another. Times are RFC 3339."""
+
+    attempt: int
+    job: str
+    nodes: list[str]
+    startedAt: str
+    endedAt: str
+    reason: str
+    message: str
 
 
 class PodView(TypedDict, total=False):
-    """A pod at this site. `status` is a v1.PodStatus; `notes` tell its story (wire.messages.Note)."""
+    """A pod at this site. `status` is a v1.PodStatus; `notes` tell its story (wire.messages.Note); `attempts` are those
+    before the present one."""
 
     uid: str
     namespace: str
@@ -73,6 +90,7 @@ class PodView(TypedDict, total=False):
     containers: list[str]
     status: dict[str, Any]
     gpus: list[str]
+    attempts: list[AttemptView]
     allocation: AllocationView
     notes: list[dict[str, Any]]
     pod: dict[str, Any]

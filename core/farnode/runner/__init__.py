@@ -7,7 +7,7 @@ roster        every attempt it knows;  devices  the GPUs they hold
 pod           one attempt;  container  one container through its restarts;  instance  one run of it
 attempt       what those share
 phase, state, backoff, environment, termination    Kubernetes' rules, as functions
-volumes, scratch, capture, logs, execution, pipes  directories, output, streams
+volumes, scratch, capture, rotating, logs, execution, pipes  directories, output, streams
 children, leftovers                                processes: started, reaped, found, killed
 runtime       the port to `runtimes`
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Callable
 
@@ -10,8 +10,10 @@ from ..wire.messages import PodOrder
 from .children import Children
 from .clock import Clock
 from .leftovers import Leftovers
+from .resources import Resources
 from .runtime import Runtime
 from .scratch import AttemptDirectories, Scratch
+from .volumes import Volumes
 
 
 @dataclass(frozen=True)
@@ -27,25 +29,33 @@ class Host:
     children: Children
     leftovers: Leftovers
     clock: Clock
+    resources: Resources
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """`logs` is what the names of its logs on the spool begin with. `note(kind, reason, message)` adds to the pod's
-    story and `changed()` says that there is a new state to announce."""
+    """`logs` is what the names of its logs on the spool begin with. `pids()` are the pod's processes,
+    `note(kind, reason, message)` adds to its story and `changed()` says that there is a new state to announce."""
 
     order: PodOrder
     host: Host
     runtime: Runtime
     directories: AttemptDirectories
-    volumes: Mapping[str, str]
+    volumes: Volumes
     logs: str
+    pids: Callable[[], Collection[int]]
     note: Callable[[str, str, str], None]
     changed: Callable[[], None]
 
     @property
     def key(self) -> str:
         return f"{self.order['uid']}/{self.order['attempt']}"
+
+    @property
+    def in_memory(self) -> tuple[str, ...]:
+        """Directories whose files are memory of the pod."""
+        memory = [one["name"] for one in self.order.get("volumes", ()) if one.get("medium") == "Memory"]
+        return (self.directories.shm, *(self.volumes[name] for name in memory if name in self.volumes))
 
     @property
     def title(self) -> str:

@@ -38,6 +38,7 @@ class Children:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)  # of hundreds of deaths one is enough
 
     def unwatch(self) -> None:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)

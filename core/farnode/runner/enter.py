@@ -1,10 +1,11 @@
 """Sets one container up and becomes its program: what the runner starts where it cannot start the program itself.
 
-    plain     the program, with a terminal
-    mounted   the program on the node, with volumes in a namespace of its own
-    joined    one more program in the namespaces of a process
-    image     apptainer's container, and a program in it
-    inside    one more program in that
+    plain      the program, with a terminal
+    mounted    the program on the node, with volumes in a namespace of its own
+    joined     one more program in the namespaces of a process
+    apptainer  apptainer's container, and a program in it
+    sandbox    a container out of a directory, and a program in it
+    inside     one more program in either
 
 The order comes in a file (see `runtimes.launch`); `probe` in its place tells by the exit status whether this node lets
 an ordinary user make a namespace. All modules must be imported before the root directory changes: afterwards Python's
@@ -25,6 +26,7 @@ from .runtimes.root import Root
 TYPE_CHECKING = False
 """As `typing`'s, which would take longer to import than a container takes to set up."""
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 
@@ -35,12 +37,14 @@ def main(name: str) -> int:
     with open(name, "rb") as file:
         order = marshal.load(file)  # noqa: S302 written by our own runner, for us alone to read
     os.unlink(name)
+    if order["began"] is not None:
+        os.set_inheritable(order["began"], False)
     failure = Failure(order.get("failure"))
     try:
         return START[order["kind"]](order, failure)
     except (OSError, ValueError) as error:
         failure.write("StartError", str(error))
-        return SETUP_FAILED
+        return failure.status(error)
 
 
 def probe() -> int:
@@ -71,6 +75,7 @@ def mounted(order: dict[str, Any], _failure: Failure) -> NoReturn:
     for source, target, read_only in order["mounts"]:
         root.place(source, target, read_only)
     namespaces.pivot(root.path)
+    namespaces.limit_processes(order["process_limit"])
     become(order)
 
 
@@ -84,6 +89,7 @@ def joined(order: dict[str, Any], _failure: Failure) -> NoReturn:
         namespaces.join(descriptor)
     os.fchdir(root)
     os.chroot(".")
+    namespaces.limit_processes(order["process_limit"])
     become(order)
 
 
@@ -96,20 +102,41 @@ def _await_root(pid: int) -> None:
         time.sleep(0.01)
 
 
-def image(order: dict[str, Any], failure: Failure) -> int:
-    from .runtimes import container, keeper  # only here: they cost what no other order should pay
+def apptainer(order: dict[str, Any], failure: Failure) -> int:
+    from .runtimes import apptainer_container  # only here: it costs what no other order should pay
+
+    return with_tool(apptainer_container.run, order, failure)
+
+
+def sandbox(order: dict[str, Any], failure: Failure) -> int:
+    from .runtimes import sandbox as container
+
+    return with_tool(container.run, order, failure)
+
+
+def with_tool(run: Callable[[dict[str, Any], Failure], int], order: dict[str, Any], failure: Failure) -> int:
+    from .runtimes import keeper
 
     try:
-        return container.run(order, failure)
-    except keeper.ApptainerFailed as error:
+        return run(order, failure)
+    except keeper.ToolFailed as error:
         failure.write("ContainerCannotRun", str(error))
         return SETUP_FAILED
 
 
 def inside(order: dict[str, Any], failure: Failure) -> int:
-    from .runtimes import container
+    from .runtimes import apptainer_container, container
 
-    return container.one_more(order, failure)
+    if order["by"] == "apptainer":
+        return apptainer_container.one_more(order, failure)
+    return container.one_more(order, order["env"], failure)
 
 
-START = {"plain": plain, "mounted": mounted, "joined": joined, "image": image, "inside": inside}
+START = {
+    "plain": plain,
+    "mounted": mounted,
+    "joined": joined,
+    "apptainer": apptainer,
+    "sandbox": sandbox,
+    "inside": inside,
+}

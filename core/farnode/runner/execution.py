@@ -32,8 +32,6 @@ DRAIN = 2.0
 """Seconds to wait for the rest of the output when the process is gone but a child of it holds the pipe."""
 SETTING_UP = 0.05
 """Seconds between two tries to enter a container that is being set up."""
-END_OF_INPUT = b"\x04"
-"""What a terminal takes for it."""
 
 
 class Session:
@@ -41,13 +39,12 @@ class Session:
 
     def __init__(self, attempt: Attempt, instance: Instance, options: ExecOptions) -> None:
         self.terminal: int | None = None
-        self.input: int | None = None
+        self.input: pipes.Sink | None = None
         self.outputs: dict[Channel, int] = {}
         self._theirs: list[int] = []
         tty = options.get("tty", False)
         spec = replace(instance.spec, env={"TERM": "xterm", **instance.spec.env}) if tty else instance.spec
-        command = attempt.runtime.exec(spec, instance.child.pid, options.get("command", []), tty)
-        command = replace(command, env={**command.env, **instance.marks()}, cwd=command.cwd or spec.home)
+        command = instance.own(attempt.runtime.exec(spec, instance.child.pid, options.get("command", []), tty))
         stdio = self._open_terminal(options) if tty else self._open_pipes(options)
         try:
             self.child: Child = attempt.host.children.start(command, stdio)
@@ -59,20 +56,28 @@ class Session:
                 os.close(descriptor)
 
     def close(self) -> None:
-        for descriptor in {self.input, *self.outputs.values()}:
-            if descriptor is not None:
-                os.close(descriptor)
-        self.input = self.terminal = None
+        self.close_input()
+        for descriptor in self.outputs.values():
+            os.close(descriptor)
+        self.terminal = None
         self.outputs = {}
 
+    async def feed(self, data: bytes) -> None:
+        if self.input is not None:
+            try:
+                await self.input.write(data)
+            except OSError:  # it reads no more
+                self.close_input()
+
     def close_input(self) -> None:
-        if self.input is not None and self.terminal is None:
-            os.close(self.input)
+        if self.input is not None:
+            self.input.close()
             self.input = None
 
     def _open_terminal(self, options: ExecOptions) -> Stdio:
         ours, theirs = pty.open_terminal(options.get("rows", 24), options.get("cols", 80))
-        self.terminal = self.input = ours
+        self.terminal = ours
+        self.input = pipes.Sink(os.dup(ours))
         self.outputs = {Channel.STDOUT: ours}
         self._theirs = [theirs]
         return theirs, theirs, theirs
@@ -83,9 +88,10 @@ class Session:
         self._theirs = [out[1], err[1]]
         stdin: int | None = None
         if options.get("stdin"):
-            stdin, self.input = os.pipe()
+            stdin, ours = os.pipe()
+            self.input = pipes.Sink(ours)
             self._theirs.append(stdin)
-        for descriptor in [*self.outputs.values(), *([self.input] if self.input is not None else [])]:
+        for descriptor in self.outputs.values():
             os.set_blocking(descriptor, False)
         return stdin, out[1], err[1]
 
@@ -102,8 +108,9 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
     pumps = [_Pump(stream, channel, descriptor) for channel, descriptor in session.outputs.items()]
     pumping: set[asyncio.Future[None]] = {asyncio.ensure_future(pump.run()) for pump in pumps}
     feeding = asyncio.ensure_future(_feed(stream, session))
+    closed = asyncio.ensure_future(stream.closed())
     try:
-        ends: list[asyncio.Future[Any]] = [session.child.exited, feeding]
+        ends: list[asyncio.Future[Any]] = [session.child.exited, closed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if session.child.exited.done():
             await _drained(pumps, pumping)
@@ -111,9 +118,9 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
     finally:
         if not session.child.exited.done():
             kill_trees([session.child.pid])
-        for task in (feeding, *pumping):
+        for task in (feeding, closed, *pumping):
             task.cancel()
-        await asyncio.gather(feeding, *pumping, return_exceptions=True)
+        await asyncio.gather(feeding, closed, *pumping, return_exceptions=True)
         instance.execs.discard(session.child.pid)
         session.close()
 
@@ -173,23 +180,12 @@ async def _drained(pumps: Sequence[_Pump], pumping: set[asyncio.Future[None]]) -
 
 async def _feed(stream: Stream, session: Session) -> None:
     """Until the stream is closed."""
-    while True:
-        item = await stream.receive()
-        if item is None:
-            return
+    while (item := await stream.receive()) is not None:
         if isinstance(item, Data):
-            await _write(session, item.data)
+            await session.feed(item.data)
         elif item["type"] == "eof" and session.terminal is not None:
-            await _write(session, END_OF_INPUT)
+            await session.feed(pty.END_OF_INPUT)
         elif item["type"] == "eof":
             session.close_input()
         elif item["type"] == "resize" and session.terminal is not None:
             pty.resize(session.terminal, item["rows"], item["cols"])
-
-
-async def _write(session: Session, data: bytes) -> None:
-    if session.input is not None:
-        try:
-            await pipes.write(session.input, data)
-        except OSError:  # it reads no more
-            session.close_input()

@@ -4,8 +4,9 @@ Device names are passed on verbatim (indices, UUIDs, MIG instances): what they c
 system's cgroup shows) is the batch system's affair. A batch system may set several variables with the same list,
 because it does not know what will be run; then all of them carry the container's part.
 
-Containers without GPUs get the lists empty, which hides all devices from CUDA and ROCm. An empty ZE_AFFINITY_MASK means
-"all" to Level Zero, which has no word for "none": there nothing is hidden.
+Containers without GPUs get the lists empty, which hides all devices from CUDA and ROCm, and from nvidia's container
+tools by their word for it. Level Zero has no word for "none", and an empty list means all; but it skips devices that a
+node does not have (intel/compute-runtime, `parseAffinityMask`), so there they get one of those.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ LISTS = (
     "GPU_DEVICE_ORDINAL",
     "ZE_AFFINITY_MASK",
 )
-NONE = {"CUDA_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "void"}
+NONE = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "ROCR_VISIBLE_DEVICES": "",
+    "NVIDIA_VISIBLE_DEVICES": "void",
+    "ZE_AFFINITY_MASK": "9999",
+}
 NOTHING = {"", "-1", "none", "void", "NoDevFiles"}
 PRETENDED = "FARNODE_GPUS"
 """A count: of pretended GPUs, for a site without a batch system."""

@@ -59,7 +59,12 @@ sweep() { # a process in an uninterruptible call does not die: it is left to the
 
 tidy() { # what a runner that was killed could not remove from the node: its directories have the nonce in their names
     for parent in "$FARNODE_SCRATCH" "$SLURM_TMPDIR" "$TMPDIR" /tmp /dev/shm; do
-        [ -n "$parent" ] && rm -rf "$parent/farnode-$nonce-"* 2>/dev/null
+        [ -n "$parent" ] || continue
+        for left in "$parent/farnode-$nonce-"*; do
+            rm -rf "$left" 2>/dev/null && continue
+            find "$left" -type d ! -perm -700 -exec chmod u+rwx {} \; 2>/dev/null # what a container closed
+            rm -rf "$left" 2>/dev/null
+        done
     done
 }
 

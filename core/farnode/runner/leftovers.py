@@ -11,9 +11,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from .children import Children
+if TYPE_CHECKING:
+    from .children import Children
 
 PATIENCE = 0.2
 """Seconds until it is looked again; usually the death of what was killed is what is waited for."""
@@ -60,10 +61,19 @@ def tree(pids: Iterable[int]) -> list[int]:
 
 
 def kill_trees(pids: Iterable[int]) -> None:
-    """SIGKILL, parents first, so that none can restart what was killed."""
-    for pid in tree(pids):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    """SIGKILL. Each is stopped before its children are looked for: none can have another one meanwhile, nor restart
+    what was killed, however fast it forks."""
+    found = list(pids)
+    for pid in found:
+        _signal(pid, signal.SIGSTOP)
+        found += children_of(pid)
+    for pid in found:
+        _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def session_of(pid: int) -> int:
@@ -100,11 +110,21 @@ class Leftovers:
     async def clear(self, mark: Mark, session: int) -> None:
         """Kill what is left of one run of a container; returns when nothing of it lives."""
         while True:
-            left = [pid for pid in self._orphans() if self._belongs(pid, mark, session)]
+            left = self.of(mark, session)
             if not left:
                 return
             kill_trees(left)
             await self._children.death(PATIENCE)
+
+    async def gone(self, pids: Iterable[int]) -> None:
+        """Return when none of these, which were started here and killed, lives."""
+        waited = set(pids)
+        while not waited.isdisjoint(self._children.pids):
+            await self._children.death(PATIENCE)
+
+    def of(self, mark: Mark, session: int) -> list[int]:
+        """Its orphans that are known to be: daemons whose parents have ended."""
+        return [pid for pid in self._orphans() if self._belongs(pid, mark, session)]
 
     async def clear_unmarked(self, alone: Callable[[], bool]) -> None:
         """Kill what could be anybody's, as long as there is only one attempt it could belong to."""

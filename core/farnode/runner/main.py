@@ -24,16 +24,19 @@ from typing import Any
 from ..wire.link import Link
 from ..wire.messages import PROTOCOL, Hello
 from .attempt import Host
+from .cgroup import Delegation
 from .children import Children
 from .clock import SystemClock
 from .connection import Connection, Gateway, Refused
 from .devices import Devices
 from .journal import Journal
 from .leftovers import Leftovers
+from .resources import Resources
 from .roster import Roster
 from .runtimes.available import available
 from .scratch import Scratch
 from .settings import Settings, address_towards
+from .stats import Stats
 from .streams import Streams
 
 HARD_FENCE = 10.0
@@ -59,7 +62,10 @@ class Runner:
         self._children = Children()
         path = settings.allocation / "connect.json"
         gateway = Gateway.read(path)
-        runtimes, self._versions = available(os.environ)
+        runtimes, self._versions, _ = available(os.environ)
+        clock = SystemClock()
+        cpus, delegation = os.sched_getaffinity(0), Delegation.find(gateway.nonce)
+        resources = Resources(clock, cpus, settings.capacity["memory"], delegation)
         self._host = Host(
             spool=str(settings.allocation),
             nonce=gateway.nonce,
@@ -69,11 +75,12 @@ class Runner:
             runtimes=runtimes,
             children=self._children,
             leftovers=Leftovers(self._children),
-            clock=SystemClock(),
+            clock=clock,
+            resources=resources,
         )
         self._journal = Journal(settings.allocation / f"events-{self._incarnation}.jsonl")
         self._roster = Roster(self._host, Devices(settings.capacity["gpus"]), self._journal.append)
-        self._streams = Streams(self._roster)
+        self._streams = Streams(self._roster, Stats(self._host, os.environ))
         self._connection = Connection(path, self._journal, self._hello, self._handle)
         self._drain = asyncio.Event()
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -95,6 +102,7 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._children.unwatch()
+            self._host.resources.close()
             self._journal.close()
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
@@ -108,9 +116,15 @@ class Runner:
             self._ending.set_result(None)
 
     def _watch_signals(self) -> None:
+        """Not by the loop's own handlers: when hundreds of processes die in one moment, it loses signals."""
         loop = asyncio.get_running_loop()
+
+        def signalled(number: int, _frame: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._warned, number)
+
         for number in ENDING_SIGNALS:
-            loop.add_signal_handler(number, self._warned, number)
+            signal.signal(number, signalled)
         if self._settings.lifeline is not None:
             loop.add_reader(self._settings.lifeline, self._lost_supervisor, self._settings.lifeline)
 
@@ -189,6 +203,8 @@ class Runner:
                 self._roster.start(order)
         elif kind == "stop":
             self._roster.stop(message)
+        elif kind == "inputs":
+            self._roster.update_inputs(message)
         elif kind == "forget":
             self._roster.forget(message["uid"], message["attempt"])
         elif kind == "drain":

@@ -26,21 +26,45 @@ async def read(descriptor: int) -> bytes:
             loop.remove_reader(descriptor)
 
 
-async def write(descriptor: int, data: bytes) -> None:
-    """All of it; raises OSError when nobody reads any more."""
-    loop = asyncio.get_running_loop()
-    while data:
+class Sink:
+    """The writing end of a pipe or terminal, owned by it; who writes at the same time takes turns."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor: int | None = descriptor
+        self._turn = asyncio.Lock()
+        self._ready: asyncio.Future[None] | None = None
+
+    async def write(self, data: bytes) -> None:
+        """All of it; raises OSError when nobody reads any more, or once it is closed."""
+        async with self._turn:
+            while data:
+                if self._descriptor is None:
+                    raise BrokenPipeError("it is closed")
+                try:
+                    data = data[os.write(self._descriptor, data) :]
+                except BlockingIOError:
+                    await self._writable(self._descriptor)
+
+    def close(self) -> None:
+        """Idempotent."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        asyncio.get_running_loop().remove_writer(descriptor)
+        os.close(descriptor)
+        if self._ready is not None:
+            _done(self._ready)
+
+    async def _writable(self, descriptor: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        loop.add_writer(descriptor, _done, self._ready)
         try:
-            data = data[os.write(descriptor, data) :]
-            continue
-        except BlockingIOError:
-            pass
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(descriptor, _done, ready)
-        try:
-            await ready
+            await self._ready
         finally:
-            loop.remove_writer(descriptor)
+            if self._descriptor is not None:
+                loop.remove_writer(descriptor)
 
 
 def _done(ready: asyncio.Future[None]) -> None:

@@ -6,22 +6,27 @@ Whatever goes wrong in it is its own failure, in words; it never leaves this mod
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from ..wire.messages import ContainerOrder, EventFrame, Note, PodOrder
-from . import phase, volumes
+from ..wire.messages import EventFrame, Held, Inputs, PodOrder
+from . import phase
 from .attempt import Attempt, Host
 from .clock import Timer
 from .container import Container
+from .phase import Role
+from .run import DEFAULT_GRACE, MINIMUM
 from .runtime import Runtime
 from .scratch import AttemptDirectories, safe
+from .sequence import Containers
+from .sharing import shared
+from .story import Story
+from .volumes import Volumes
 
-DEFAULT_GRACE = 30.0
-"""Seconds; Kubernetes' terminationGracePeriodSeconds where the order says nothing."""
+EVICTION_GRACE = 1.0
+"""Seconds; the kubelet's for what takes more than it may."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +48,14 @@ class Pod:
         self.gpus = gpus
         self._host = host
         self._announce = announce
-        self._policy = order.get("restart_policy", "Always")
         self._verdict: Verdict | None = None
         self._stopping = False
         self._grace = order.get("grace", DEFAULT_GRACE)
-        self._notes: list[Note] = []
+        self._story = Story()
+        self._sequence: Containers | None = None
         self._started_at = host.clock.time()
         self._directories: AttemptDirectories | None = None
+        self._volumes = Volumes(order, host.clock)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -60,8 +66,9 @@ class Pod:
         deadline = self._arm_deadline()
         try:
             if self._verdict is None and not self._stopping:
-                self._prepare()
-                await self._run_containers()
+                sequence = await self._prepare()
+                if not self._stopping:
+                    await sequence.run(self._grace)
         except (OSError, ValueError) as error:
             self.fail("CreateContainerConfigError", str(error))
         except Exception as error:
@@ -83,18 +90,35 @@ class Pod:
         """End it, gracefully; a later call may shorten the grace. With a reason the pod is Failed for it."""
         if self.ended:
             return
-        self._stopping = True
-        if reason:
-            self.fail(reason, message)
-        for container in self.inits + self.containers:
-            container.stop(self._grace if grace is None else grace)
+        self._end_within(self._grace if grace is None else grace, MINIMUM, reason, message)
 
     def stop_within(self, seconds: float, reason: str, message: str) -> None:
-        """End it within its own grace, or so many seconds where that is less."""
-        self.stop(min(self._grace, seconds), reason, message)
+        """End it within its own grace, or so many seconds where that is less: not a moment longer."""
+        if not self.ended:
+            self._end_within(min(self._grace, seconds), 0, reason, message)
+
+    def evict(self, message: str) -> None:
+        """End it because it takes more than it may."""
+        self.stop(EVICTION_GRACE, "Evicted", message)
+
+    def held(self) -> Held:
+        order = self.order
+        return {"uid": order["uid"], "attempt": order["attempt"], "ended": self.ended, "inputs": order.get("inputs", 0)}
+
+    def update_inputs(self, newer: Inputs) -> None:
+        """New content for its volumes of files, which its containers see at once."""
+        if not self.ended:
+            self.order["inputs"] = newer.get("version", 0)
+            self._volumes.update(newer["volumes"], self._not_updated)
+
+    def pids(self) -> list[int]:
+        """Its processes, as far as they are known."""
+        instances = [one.instance for one in self.inits + self.containers]
+        return [pid for instance in instances if instance is not None for pid in instance.pids()]
 
     async def remove(self) -> None:
         """Remove what it left on the node; its logs on the spool stay."""
+        await self._volumes.settled()
         if self._directories is not None:
             await self._directories.remove()
 
@@ -106,7 +130,6 @@ class Pod:
 
         `started_at` is missing as long as nothing of it was started: an attempt that ends so did nothing at all.
         """
-        notes, self._notes = self._notes, []
         event: EventFrame = {
             "uid": self.order["uid"],
             "attempt": self.order["attempt"],
@@ -119,7 +142,7 @@ class Pod:
             "gpus": list(self.gpus),
             "init_containers": [container.status() for container in self.inits],
             "containers": [container.status() for container in self.containers],
-            "notes": notes,
+            "notes": self._story.take(),
             "ended": self.ended,
         }
         if self._directories is not None:
@@ -133,8 +156,16 @@ class Pod:
     def _phase(self) -> str:
         if self.ended:
             return "Failed" if self._verdict else phase.phase_ended([one.state for one in self.containers])
-        pairs = [(one.state, one.last) for one in self.containers]
-        return phase.phase_alive([one.state for one in self.inits], pairs)
+        inits = [one.state for one in self.inits if one.role is Role.INIT]
+        return phase.phase_alive(inits, [(one.state, one.last) for one in self.containers])
+
+    def _end_within(self, grace: float, least: float, reason: str, message: str) -> None:
+        """What has come to its end already, but for its sidecars, does not fail any more."""
+        self._stopping = True
+        if reason and not (self._sequence is not None and self._sequence.done):
+            self.fail(reason, message)
+        if self._sequence is not None:
+            self._sequence.stop(grace, least)
 
     def _arm_deadline(self) -> Timer | None:
         deadline = self.order.get("deadline")
@@ -143,31 +174,31 @@ class Pod:
     def _expire(self) -> None:
         self.stop(None, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> Containers:
         order = self.order
         logs = f"{self._host.spool}/pods/{safe(order['uid'])}"
         os.makedirs(logs, 0o700, exist_ok=True)
         self._directories = AttemptDirectories(self._host.scratch, order["uid"], order["attempt"])
+        await self._volumes.make(self._directories)
         attempt = Attempt(
             order=order,
             host=self._host,
             runtime=self._runtime(),
             directories=self._directories,
-            volumes=volumes.make(order.get("volumes", ()), self._directories),
+            volumes=self._volumes,
             logs=f"{logs}/{int(order['attempt'])}",
+            pids=self.pids,
             note=self._note,
             changed=lambda: self._announce(self),
         )
-        init_policy = phase.init_policy(self._policy)
-        self.inits = [
-            Container(attempt, one, self.gpus[: one.get("gpus", 0)], init_policy)
-            for one in order.get("init_containers", ())
-        ]
-        free = list(self.gpus)
+        gpus = shared(order, self.gpus)
+        for one in order.get("init_containers", ()):
+            role = Role.SIDECAR if one.get("sidecar") else Role.INIT
+            self.inits.append(Container(attempt, one, gpus[one["name"]], role))
         for one in order["containers"]:
-            count = one.get("gpus", 0)
-            self.containers.append(Container(attempt, one, free[:count], self._policy))
-            del free[:count]
+            self.containers.append(Container(attempt, one, gpus[one["name"]], Role.REGULAR))
+        self._sequence = Containers(self.inits, self.containers, self._guarded)
+        return self._sequence
 
     def _runtime(self) -> Runtime:
         name = self.order.get("runtime", "")
@@ -179,18 +210,6 @@ class Pod:
         if refusal:
             raise ValueError(refusal)
         return runtime
-
-    async def _run_containers(self) -> None:
-        for init in self.inits:
-            await self._guarded(init)
-            if self._stopping or not phase.succeeded(init.state):
-                return
-        if self._stopping:
-            return
-        *others, last = self.containers
-        tasks = [asyncio.ensure_future(self._guarded(container)) for container in others]
-        await self._guarded(last)  # in this task: the end of a lone container and of its pod are then one event
-        await asyncio.gather(*tasks)
 
     async def _guarded(self, container: Container) -> None:
         """A fault of ours in one container ends the others in order: none may outlive its pod."""
@@ -204,15 +223,13 @@ class Pod:
         logger.error("pod %s, attempt %s", *self.key, exc_info=error)
         self.fail("RunnerError", f"the runner failed at this pod: {error!r}")
 
+    def _not_updated(self, words: str) -> None:
+        if not self.ended:
+            self._note("Warning", "FailedMount", words)
+            self._announce(self)
+
     def _note(self, kind: str, reason: str, message: str) -> None:
-        self._notes.append({"at": self._host.clock.time(), "kind": kind, "reason": reason, "message": message})
-
-
-def gpus_needed(order: PodOrder) -> int:
-    """Init containers run before the others and reuse their devices."""
-
-    def count(containers: Sequence[ContainerOrder]) -> list[int]:
-        return [container.get("gpus", 0) for container in containers]
-
-    together = sum(count(order.get("containers", ())))
-    return max([order.get("gpus", 0), together, *count(order.get("init_containers", ()))])
+        """A warning is told at once, whatever becomes of it."""
+        added = self._story.add(self._host.clock.time(), kind, reason, message)
+        if added and kind == "Warning":
+            self._announce(self)

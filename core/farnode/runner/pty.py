@@ -12,6 +12,9 @@ import os
 import struct
 import termios
 
+END_OF_INPUT = b"\x04"
+"""What a terminal takes for it."""
+
 
 def open_terminal(rows: int = 24, columns: int = 80) -> tuple[int, int]:
     """Master and slave; the slave is for the child's three descriptors and is to be closed here after its start."""

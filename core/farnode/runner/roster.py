@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Callable
 
-from ..wire.messages import EventFrame, Held, PodOrder, Stop
+from ..wire.messages import EventFrame, Held, Inputs, PodOrder, Stop
+from . import ports
 from .attempt import Host
 from .devices import Devices
-from .pod import Pod, gpus_needed
+from .pod import Pod
+from .ports import Claims, PortsTaken
+from .sharing import gpus_needed
 
 Key = tuple[str, int]
 """UID and number of an attempt."""
@@ -28,15 +31,19 @@ class Roster:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._removals: set[asyncio.Task[None]] = set()
         self._dirty: dict[Pod, None] = {}
+        self._claims: dict[Pod, Claims] = {}
         self._starting = asyncio.Lock()
 
     @property
     def idle(self) -> bool:
         return not self._tasks
 
+    @property
+    def alive(self) -> list[Pod]:
+        return [self._pods[uid][attempt] for uid, attempt in self._tasks]
+
     def held(self) -> list[Held]:
-        pods = [pod for attempts in self._pods.values() for pod in attempts.values()]
-        return [{"uid": pod.order["uid"], "attempt": pod.order["attempt"], "ended": pod.ended} for pod in pods]
+        return [pod.held() for attempts in self._pods.values() for pod in attempts.values()]
 
     def get(self, uid: str, attempt: int) -> Pod | None:
         return self._pods.get(uid, {}).get(attempt)
@@ -66,6 +73,12 @@ class Roster:
             if pod.ended:
                 self._announce(pod)
 
+    def update_inputs(self, message: Inputs) -> None:
+        """An attempt that is not known, or has ended, needs none."""
+        pod = self.get(message["uid"], message["attempt"])
+        if pod is not None:
+            pod.update_inputs(message)
+
     def forget(self, uid: str, attempt: int) -> None:
         attempts = self._pods.get(uid, {})
         if (uid, attempt) not in self._tasks:
@@ -87,15 +100,20 @@ class Roster:
             await asyncio.wait(set(self._removals))
 
     async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:
+        evictions = self._host.resources.evictions
         try:
             for other in older:
                 await self._supersede(other)
             await self._turn()
             self._admit(pod)
+            evictions.add(pod)
             await pod.run()
             await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
         finally:
+            evictions.remove(pod)
             self._devices.give_back(pod.gpus)
+            if pod in self._claims:
+                self._claims.pop(pod).release()
             del self._tasks[pod.key]
             self.idle_since = self._host.clock.time()
             pod.end()
@@ -114,8 +132,11 @@ class Roster:
 
     def _admit(self, pod: Pod) -> None:
         try:
+            self._claims[pod] = Claims(pod.order.get("ports", ()))
             pod.gpus = self._devices.take(gpus_needed(pod.order))
-        except ValueError as error:
+        except PortsTaken as error:
+            pod.fail(ports.REASON, str(error))
+        except (OSError, ValueError) as error:
             pod.fail("UnexpectedAdmissionError", str(error))
 
     def _remove(self, pod: Pod) -> None:

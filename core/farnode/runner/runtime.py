@@ -1,4 +1,4 @@
-"""The port between pods and what runs their containers (plain processes, apptainer).
+"""The port between pods and what runs their containers (plain processes, or tools of the site for images).
 
 A runtime only says *what to start*; it never starts, watches or kills anything: processes, logs, restarts and grace
 exist once, in the runner. So a runtime is a function from a container to a command line, and testable as one.
@@ -15,11 +15,17 @@ from ..wire.messages import ImageOrder, PodOrder
 @dataclass(frozen=True)
 class Command:
     """A process to start on the node. `env` is exact: nothing is inherited. `argv[0]` without a slash is looked for
-    on `env`'s PATH. `cwd` None is the container's home."""
+    on `env`'s PATH. `cwd` None is the container's home. It begins on `cpus` (none: the runner's), with this
+    `oom_score` (None: the runner's), and is put into the cgroup `group` ("": the runner's). `began` is a descriptor
+    that it inherits and closes when the program runs (None: it is the program)."""
 
     argv: list[str]
     env: dict[str, str]
     cwd: str | None
+    cpus: frozenset[int] = frozenset()
+    oom_score: int | None = None
+    group: str = ""
+    began: int | None = None
 
 
 class Mount(NamedTuple):
@@ -45,7 +51,10 @@ class ContainerSpec:
     marks (FARNODE_ATTEMPT, FARNODE_CONTAINER, FARNODE_NONCE) that must reach every process of the container: leftovers
     are found by them. `gpus` are device names of the allocation. `home`, `tmp` and `shm` are directories of the node
     that exist; `directory` is the runtime's own, to be made (mode 0700) by it where it needs one. `termination_log` is
-    an empty file to appear where the pod says; a runtime that cannot show single files ignores it.
+    an empty file to appear where the pod says; a runtime that cannot show single files ignores it. `read_only_root`:
+    nothing but volumes, /dev and what is mounted there can be written to. `processes` is a directory of the attempt's,
+    where containers that see each other's processes find each other; None: they do not. `process_limit`: processes and
+    threads at once, 0 any number; where a container has a user namespace of its own. `began` is for the command.
     """
 
     name: str
@@ -63,6 +72,10 @@ class ContainerSpec:
     hostname: str
     mpi: bool
     termination_log: Mount
+    read_only_root: bool = False
+    processes: str | None = None
+    process_limit: int = 0
+    began: int | None = None
 
 
 class NotYet(ValueError):
@@ -74,8 +87,8 @@ class Runtime(Protocol):
 
     name: str
 
-    def probe(self) -> str | None:
-        """Its version in words, or None where it cannot work on this node."""
+    def probe(self) -> str:
+        """Its version in words; ValueError or OSError with words where it cannot work on this node."""
 
     def check(self, order: PodOrder) -> str | None:
         """Words why it cannot run this pod, or None."""

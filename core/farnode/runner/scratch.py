@@ -6,12 +6,14 @@ They lie on the node's own disk, those of memory medium in /dev/shm where it can
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from .removal import remove
 
 MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private directory below it
 
@@ -48,8 +50,8 @@ class Scratch:
         )
 
     def remove(self) -> None:
-        shutil.rmtree(self.disk, ignore_errors=True)
-        shutil.rmtree(self.memory, ignore_errors=True)
+        remove(self.disk)
+        remove(self.memory)
 
 
 class AttemptDirectories:
@@ -60,6 +62,8 @@ class AttemptDirectories:
         self._disk = f"{scratch.disk}/{name}"
         self._memory = f"{scratch.memory}/{name}"
         self._made: dict[str, None] = {}
+        self._discarded: dict[str, asyncio.Future[None]] = {}
+        self._serial = itertools.count()
         self.shm = self._make(f"{self._memory}.shm")
 
     def container(self, name: str) -> ContainerDirectories:
@@ -68,7 +72,7 @@ class AttemptDirectories:
         paths = (f"{root}.run", f"{root}.home", f"{root}.tmp")
         if paths[0] in self._made:
             for path in paths:
-                shutil.rmtree(path, ignore_errors=True)
+                self._discard(path)
         run, home, tmp = paths[0], self._make(paths[1]), self._make(paths[2])
         self._made[run] = None
         termination_log = touch(f"{self._memory}.{name}.end")
@@ -78,11 +82,34 @@ class AttemptDirectories:
     def volume(self, name: str, in_memory: bool = False) -> str:
         return self._make(f"{self._memory if in_memory else self._disk}.volume-{safe(name)}")
 
+    def file(self, name: str) -> str:
+        """An empty file of the attempt's."""
+        path = touch(f"{self._memory}.file-{safe(name)}")
+        self._made[path] = None
+        return path
+
+    def processes(self) -> str:
+        """Where containers find each other that share their processes."""
+        path = f"{self._memory}.processes"
+        return path if path in self._made else self._make(path)
+
     async def remove(self) -> None:
         """Cheap where nothing was left in them; in a thread otherwise: it may be much."""
+        if self._discarded:
+            await asyncio.wait(self._discarded.values())
         for path in self._made:
             if not _remove_if_empty(path):
-                await asyncio.to_thread(shutil.rmtree, path, True)
+                await asyncio.to_thread(remove, path)
+
+    def _discard(self, path: str) -> None:
+        """Out of the way at once, and gone soon: a container that starts again does not wait for it."""
+        if _remove_if_empty(path):
+            return
+        old = f"{path}.old-{next(self._serial)}"
+        os.rename(path, old)
+        removal = asyncio.get_running_loop().run_in_executor(None, remove, old)
+        self._discarded[old] = removal
+        removal.add_done_callback(lambda _: self._discarded.pop(old))
 
     def _make(self, path: str) -> str:
         os.mkdir(path, 0o700)

@@ -8,16 +8,20 @@ import logging
 
 from ..wire.link import Link, Stream, StreamClosed
 from ..wire.messages import Open
-from . import execution, logs
+from . import attachment, execution, forward, logs
+from .container import Container
 from .logs import Unavailable
+from .pod import Pod
 from .roster import Roster
+from .stats import Stats
 
 logger = logging.getLogger(__name__)
 
 
 class Streams:
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: Roster, stats: Stats) -> None:
         self._roster = roster
+        self._stats = stats
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, link: Link, message: Open) -> None:
@@ -45,6 +49,9 @@ class Streams:
             await (stream.close(error=error) if error else stream.close())
 
     async def _serve(self, stream: Stream, message: Open) -> None:
+        if message["kind"] == "stats":
+            await self._stats.serve(stream, self._roster.alive)
+            return
         pod = self._roster.get(message["uid"], message["attempt"])
         if pod is None:
             raise Unavailable(f"this runner has no attempt {message['attempt']} of pod {message['uid']}")
@@ -52,9 +59,17 @@ class Streams:
         if message["kind"] == "logs":
             await logs.serve(stream, pod, name, options)
         elif message["kind"] == "exec":
-            container = pod.container(name)
-            if container is None:
-                raise Unavailable(f"container {name} is not valid for pod {pod.order.get('name', '')}")
-            await execution.serve(stream, container, options)
+            await execution.serve(stream, _container(pod, name), options)
+        elif message["kind"] == "attach":
+            await attachment.serve(stream, _container(pod, name), options)
+        elif message["kind"] == "port":
+            await forward.serve(stream, pod, options)
         else:
             raise Unavailable(f"streams of kind {message['kind']!r} are unknown to this runner")
+
+
+def _container(pod: Pod, name: str) -> Container:
+    container = pod.container(name)
+    if container is None:
+        raise Unavailable(f"container {name} is not valid for pod {pod.order.get('name', '')}")
+    return container

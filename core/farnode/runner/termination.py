@@ -8,6 +8,7 @@ import os
 
 from ..wire.crilog import select
 from ..wire.messages import ContainerOrder
+from ..wire.rotation import open_log
 
 LONGEST = 4096
 LONGEST_FROM_LOG = 2048
@@ -35,7 +36,7 @@ def _end(path: str) -> bytes:
 
 def _end_of_log(path: str) -> bytes:
     end = b""
-    with open(path, "rb") as file:
+    with open_log(path) as file:
         for chunk in select(file, {"tail": LINES_FROM_LOG}):
             end = (end + chunk)[-LONGEST_FROM_LOG:]
     return end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farnode.model.demand import Demand
 from farnode.model.gpu import fits
@@ -12,7 +12,8 @@ from farnode.model.offer import GpuOffer
 
 @dataclass(slots=True)
 class Room:
-    """What is free on one runner. `owner` None: pods of any owner may share it. Changed by `match` as it binds."""
+    """What is free on one runner. `owner` None: pods of any owner may share it. Changed by `match` as it binds. `ports`
+    are those claimed on its node: one set, shared by all rooms of the node."""
 
     nonce: str
     owner: str | None
@@ -20,6 +21,7 @@ class Room:
     memory: int
     gpu: GpuOffer | None
     gpus: int
+    ports: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def _fits(pod: Waiting, room: Room) -> bool:
     demand = pod.demand
     if room.owner not in (None, pod.owner) or demand.millicores > room.millicores or demand.memory > room.memory:
         return False
+    if not room.ports.isdisjoint(demand.ports):
+        return False
     if demand.gpu is None:
         return True
     return room.gpu is not None and demand.gpu.count <= room.gpus and fits(demand.gpu, room.gpu)
@@ -61,3 +65,4 @@ def _take(demand: Demand, room: Room) -> None:
     room.millicores -= demand.millicores
     room.memory -= demand.memory
     room.gpus -= demand.gpu.count if demand.gpu else 0
+    room.ports.update(demand.ports)

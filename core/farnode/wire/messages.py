@@ -184,7 +184,8 @@ class PodOrder(TypedDict, total=False):
     """All a runner needs. `restarts` carries restart counts of earlier attempts by container name. `cores` is a
     decimal number of cores, `memory` bytes: what the pod asks for in all. `runtime` names the runtime to use.
     `share_processes`: its containers see each other's processes. `inputs` is the version of its volumes' files, which
-    `Inputs` counts on from."""
+    `Inputs` counts on from. `ports` are those it claims of its node: where another pod has one of them, nothing of it
+    is started and it ends with the reason "NodePorts"."""
 
     uid: str
     attempt: int
@@ -206,6 +207,7 @@ class PodOrder(TypedDict, total=False):
     restarts: dict[str, int]
     mpi: bool
     share_processes: bool
+    ports: list[int]
     host_aliases: list[HostAlias]
     limits: Limits
     inputs: int

@@ -35,6 +35,7 @@ def test_two_keys_are_enough(write: Any) -> None:
     assert config.listen == UnixSocket(config.state / "gateway.sock")
     assert config.provider == Provider(kind="local")
     assert (config.fence_after, config.heartbeat, config.walltime.default) == (1800, 10, 3600)
+    assert (config.limits.processes, config.limits.log_size, config.limits.log_files) == (4096, 256 << 20, 5)
 
 
 def test_a_full_file(write: Any, tmp_path: Path) -> None:
@@ -54,10 +55,11 @@ def test_a_full_file(write: Any, tmp_path: Path) -> None:
             shareAcrossOwners: true
             retention: {pods: 1d}
             quotas: {bundleBytes: 1Mi}
+            limits: {processes: 0, logSize: 10Mi, logFiles: 2}
             images:
               format: directory
               prepared: {"docker.io/library/*": "/cvmfs/unpacked/{name}", "lab:1": lab.sif}
-              insecureRegistries: ["10.0.0.1:5000"]
+              registries: {"10.0.0.1:5000": {insecure: true}, quay.io: {mirror: "cache:5000", caFile: ca.pem}}
             """
         )
     )
@@ -67,7 +69,10 @@ def test_a_full_file(write: Any, tmp_path: Path) -> None:
     assert config.provider.settings == {"partitions": ["gpu"]}
     assert config.fence_after == 5400
     assert config.quotas.bundle_bytes == 1024**2
+    assert (config.limits.processes, config.limits.log_size, config.limits.log_files) == (0, 10 << 20, 2)
     assert config.images.prepared["lab:1"] == tmp_path / "lab.sif"
+    assert config.images.registries["10.0.0.1:5000"].insecure
+    assert config.images.registries["quay.io"].ca_file == tmp_path / "ca.pem"
 
 
 @pytest.mark.parametrize(
@@ -76,8 +81,18 @@ def test_a_full_file(write: Any, tmp_path: Path) -> None:
         ({"maxAttemps": 1}, "maxAttemps: unknown key, did you mean 'maxAttempts'?; accepted: site, provider, state"),
         (
             {"images": {"fromat": "sif"}},
-            "images.fromat: unknown key, did you mean 'format'?; accepted: format, prepared",
+            "images.fromat: unknown key, did you mean 'format'?; accepted: format, platform",
         ),
+        (
+            {"images": {"registries": {"quay.io": {"caFle": "ca.pem"}}}},
+            "images.registries.quay.io.caFle: unknown key, did you mean 'caFile'?; accepted: caFile, insecure, mirror",
+        ),
+        ({"images": {"registries": {"http://x": {}}}}, "'http://x' is no registry; accepted: host:port, or a host's"),
+        (
+            {"images": {"registries": {"x": {"caFile": "a", "insecure": True}}}},
+            "images.registries.x: caFile and insecure exclude each other",
+        ),
+        ({"images": {"platform": "windows/amd64"}}, "images.platform: string should match pattern"),
         ({"site": None}, "site: input should be a valid string; got None"),
         ({"site": "Lab"}, "site: string should match pattern"),
         ({"provider": {"partitions": []}}, "provider.kind: is missing"),
@@ -89,7 +104,7 @@ def test_a_full_file(write: Any, tmp_path: Path) -> None:
         ({"listen": "unix:/" + "x" * 120}, "listen: .* is too long for a unix socket"),
         ({"state": "/" + "x" * 120}, "listen: .* is too long for a unix socket"),
         ({"runners": {"listen": "host"}}, "runners.listen: 'host' is not an address; accepted: host:port"),
-        ({"runtimes": ["docker"]}, "runtimes.0: input should be 'apptainer' or 'process'; got 'docker'"),
+        ({"runtimes": ["docker"]}, "runtimes.0: input should be 'apptainer', 'podman', .* or 'process'; got 'docker'"),
         ({"quotas": {"bundleBytes": "4MB"}}, "quotas.bundleBytes: '4MB' is not a size"),
         ({"python": "python3 -c"}, "python: string should match pattern"),
         ({"retention": []}, "retention: is not a mapping; accepted: pods"),
@@ -120,8 +135,9 @@ def test_it_is_frozen_and_every_field_says_why() -> None:
     config = GatewayConfig(site="lab", provider=Provider(kind="local"))
     with pytest.raises(ValueError, match="frozen"):
         config.site = "other"
-    undocumented = [name for name, field in GatewayConfig.model_fields.items() if not field.description]
-    assert undocumented == ["provider", "runners", "walltime", "retention", "quotas", "images"]  # their own classes do
+    undocumented = {name for name, field in GatewayConfig.model_fields.items() if not field.description}
+    parts = {"provider", "runners", "walltime", "retention", "quotas", "limits", "images", "storage"}
+    assert undocumented == parts  # their own classes do
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5h", 5400), ("7d", 604800), ("1h30m", 5400)])

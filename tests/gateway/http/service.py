@@ -1,5 +1,5 @@
 """A gateway in memory: the real Service protocol at the outermost edge of the API's tests, where the database, the
-runners and the batch system would begin. It keeps pods, says what happened, and echoes what exec sends."""
+runners and the batch system would begin. It keeps pods, says what happened, and echoes what streams send."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from farnode.errors import Denied, Invalid, NotFound, Transient
+from farnode.errors import Denied, Invalid, NotFound, Permanent, Transient
 from farnode.gateway.port import Caller, EventsGone
-from farnode.model.api import Deletion, EventView, PodView, SiteView, Verdict
+from farnode.model.api import ClaimView, Deletion, EventView, PodView, SiteView, StatsView, Verdict
 from farnode.wire.frames import Channel
 from farnode.wire.link import Data, Link, Stream
-from farnode.wire.messages import ExecOptions, LogOptions
+from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions
 
 ALICE = Caller("alice")
 ADMIN = Caller("root", admin=True)
@@ -35,10 +35,12 @@ class Memory:
     def __init__(self, *, endless: bool = True) -> None:
         self.endless = endless
         self.owners: dict[str, str] = {}
+        self.kept: list[ClaimView] = []
         self.seq = 0
         self.log: list[bytes] = [b"one\n", b"two\n"]
         self.log_options: list[LogOptions] = []
         self.exec_options: list[ExecOptions] = []
+        self.attach_options: list[AttachOptions] = []
         self.produced = 0
         self.missing: str | None = None
         self.draining = False
@@ -119,11 +121,21 @@ class Memory:
             raise Transient("the runner is away")
 
     async def exec(self, caller: Caller, uid: str, container: str, options: ExecOptions) -> Stream:
-        self._check(caller, uid)
         self.exec_options.append(options)
+        return await self._serve(caller, uid, options["command"])
+
+    async def attach(self, caller: Caller, uid: str, container: str, options: AttachOptions) -> Stream:
+        self.attach_options.append(options)
+        return await self._serve(caller, uid, ["cat"])
+
+    async def port(self, caller: Caller, uid: str, port: int) -> Stream:
+        return await self._serve(caller, uid, ["port"] if port == 80 else ["fail"])
+
+    async def _serve(self, caller: Caller, uid: str, command: Sequence[str]) -> Stream:
+        self._check(caller, uid)
         stream, remote = await self._connect()
         self.opened.append(remote)
-        self._tasks.append(asyncio.create_task(self._command(options, remote)))
+        self._tasks.append(asyncio.create_task(self._command(command, remote)))
         return stream
 
     async def _connect(self) -> tuple[Stream, Stream]:
@@ -138,9 +150,9 @@ class Memory:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _command(self, options: ExecOptions, remote: Stream) -> None:
-        """`cat`, `exit N`, `yes`, or `sleep`, which never reads its stdin."""
-        name, *arguments = options["command"]
+    async def _command(self, command: Sequence[str], remote: Stream) -> None:
+        """`cat`, `exit N`, `yes`, `sleep`, which never reads its stdin, or `port`, which first ends its own output."""
+        name, *arguments = command
         if name == "cat":
             while isinstance(item := await remote.receive(), Data):
                 await remote.send(Channel.STDOUT, item.data)
@@ -157,8 +169,29 @@ class Memory:
             while isinstance(item := await remote.receive(), dict):
                 self.resized.append(item)
                 await remote.send(Channel.STDERR, b"seen")
+        elif name == "port":
+            await remote.send(Channel.STDOUT, b"all I say")
+            await remote.eof(Channel.STDOUT)
+            while not isinstance(await remote.receive(), dict):
+                pass
+            await remote.close(exit_code=0)
         elif name == "sleep":
             await asyncio.Event().wait()
+
+    def claims(self, caller: Caller) -> list[ClaimView]:
+        return [claim for claim in self.kept if claim["owner"] == caller.owner]
+
+    async def delete_claim(self, caller: Caller, namespace: str, name: str, owner: str | None) -> ClaimView:
+        for claim in self.kept:
+            if (claim["owner"], claim["namespace"], claim["name"]) == (owner or caller.owner, namespace, name):
+                if claim["usedBy"]:
+                    raise Permanent(f"the claim {namespace}/{name} is in use")
+                self.kept.remove(claim)
+                return {**claim, "deleting": True}
+        raise NotFound(f"there is no claim {namespace}/{name}")
+
+    async def stats(self, caller: Caller) -> StatsView:
+        return StatsView(pods=[], missing=[uid for uid in self.owners if self._mine(caller, uid)])
 
     def site(self, caller: Caller) -> SiteView:
         return SiteView(name="lab", draining=self.draining, offers=[], allocations=[])

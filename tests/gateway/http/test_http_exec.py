@@ -1,4 +1,4 @@
-"""exec over a real WebSocket to a real stream: Kubernetes' channels, and nobody read faster than the other."""
+"""Streams over real WebSockets: Kubernetes' channels, and nobody read faster than the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, unix_connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from farnode.gateway.http import Server
@@ -23,10 +23,12 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def execute(server: Server, query: str, protocol: str = "v5.channel.k8s.io") -> AsyncIterator[ClientConnection]:
+async def execute(
+    server: Server, query: str, protocol: str = "v5.channel.k8s.io", path: str = "exec/main"
+) -> AsyncIterator[ClientConnection]:
     async with unix_connect(
         server.address.removeprefix("unix:"),
-        f"ws://gateway/v1/pods/p/exec/main?{query}",
+        f"ws://gateway/v1/pods/p/{path}?{query}",
         subprotocols=[Subprotocol(protocol)],
         additional_headers={"authorization": "Bearer alice"},
         compression=None,
@@ -66,6 +68,52 @@ async def test_the_exit_code_is_the_cause(server: Server) -> None:
         assert (await result(websocket))["details"]["causes"] == [{"reason": "ExitCode", "message": "7"}]
     async with execute(server, "command=fail") as websocket:
         assert (await result(websocket))["message"] == "Internal error occurred: no such command"
+
+
+async def test_attach(server: Server, service: Memory) -> None:
+    async with execute(server, "stdin=1&stderr=0&rows=24&cols=80", path="attach/main") as websocket:
+        await websocket.send(b"\x00hello")
+        assert await websocket.recv() == b"\x01hello"
+        await websocket.send(b"\xff\x00")
+        assert (await result(websocket))["status"] == "Success"
+    assert service.attach_options == [{"stdin": True, "stdout": True, "stderr": False, "rows": 24, "cols": 80}]
+
+
+async def test_each_direction_of_a_port_ends_by_itself(server: Server) -> None:
+    async with execute(server, "", path="ports/80") as websocket:
+        assert await websocket.recv() == b"\x01all I say"
+        assert await websocket.recv() == b"\xff\x01"
+        await websocket.send(b"\x00still read")
+        await websocket.send(b"\xff\x00")
+        assert (await result(websocket))["status"] == "Success"
+    async with execute(server, "", path="ports/81") as websocket:
+        assert (await result(websocket))["message"] == "Internal error occurred: no such command"
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol", "words"),
+    [
+        ("attach/main?stdout=0&stderr=0", "v5.channel.k8s.io", b"nothing is wanted"),
+        ("ports/80", "v4.channel.k8s.io", b"accepted: v5.channel.k8s.io"),
+        ("ports/0", "v5.channel.k8s.io", b"port"),
+        ("ports/65536", "v5.channel.k8s.io", b"port"),
+    ],
+)
+async def test_what_cannot_be_is_refused_before_the_upgrade(
+    server: Server, path: str, protocol: str, words: bytes
+) -> None:
+    address = f"ws://gateway/v1/pods/p/{path}"
+    headers = {"authorization": "Bearer alice"}
+    with pytest.raises(InvalidStatus) as refused:
+        async with unix_connect(
+            server.address.removeprefix("unix:"),
+            address,
+            subprotocols=[Subprotocol(protocol)],
+            additional_headers=headers,
+        ):
+            raise AssertionError
+    assert refused.value.response.status_code == 400
+    assert words in (refused.value.response.body or b"")
 
 
 def test_the_status_is_worded_as_by_the_kubelet() -> None:

@@ -12,15 +12,18 @@ import pytest
 from farnode.gateway.config import Images
 from farnode.gateway.images import ImageStore
 from tests.gateway.images.registry import PASSWORD, USER, FakeRegistry
+from tests.gateway.images.user import User
 
 APPTAINER = """\
 #!/bin/sh
 # apptainer as far as its command line goes: makes what it was asked for, and says who asked
-echo "$* $APPTAINER_DOCKER_USERNAME $APPTAINER_DOCKER_PASSWORD" >> "$FAKE/calls"
+echo "$*" >> "$FAKE/calls"
+env > "$FAKE/environment"
 for word; do target=$source; source=$word; done
+cat "${source#oci:}/index.json" >> "$FAKE/calls"; echo >> "$FAKE/calls"
 [ -e "$FAKE/fail" ] && { echo "\\033[91mFATAL:\\033[0m   no space left on device"; exit 255; }
 [ -e "$FAKE/hang" ] && { echo $$ > "$FAKE/hang"; exec sleep 600; }
-case "$*" in *--sandbox*) mkdir "$target"; echo layers > "$target/layers";; *) echo layers > "$target";; esac
+echo layers > "$target"
 """
 
 
@@ -31,6 +34,14 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def registry() -> AsyncIterator[FakeRegistry]:
+    fake = FakeRegistry()
+    async with fake.served():
+        yield fake
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[FakeRegistry]:
+    """At another address."""
     fake = FakeRegistry()
     async with fake.served():
         yield fake
@@ -59,11 +70,11 @@ def login(tmp_path: Path, registry: FakeRegistry) -> Path:
 
 
 @pytest.fixture
-def make(tmp_path: Path, registry: FakeRegistry, fake: Path) -> Callable[..., ImageStore]:
-    """A store on one spool, with these settings."""
+def make(tmp_path: Path, registry: FakeRegistry, fake: Path) -> Callable[..., User]:
+    """A user of a store on one spool, with these settings."""
 
-    def make(**settings: Any) -> ImageStore:
-        insecure = {"insecure_registries": (registry.address,), **settings}
-        return ImageStore(Images.model_validate(insecure), tmp_path / "images")
+    def make(**settings: Any) -> User:
+        insecure = {"registries": {registry.address: {"insecure": True}}, **settings}
+        return User(ImageStore(Images.model_validate(insecure), tmp_path / "images"))
 
     return make

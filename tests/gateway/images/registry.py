@@ -1,45 +1,82 @@
 """A registry in a few lines, at the outermost edge of the tests: what a real one answers over HTTP, with its token
-service, an index of two architectures, and the configuration of one image."""
+service, an index of two architectures, and an image of one layer."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import hashlib
+import io
 import json
 import platform
-from collections.abc import AsyncIterator
+import tarfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 INDEX = "application/vnd.oci.image.index.v1+json"
-CONFIG = {"Entrypoint": ["/bin/tool"], "Cmd": ["serve"], "Env": ["A=1"], "WorkingDir": "/work"}
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+CONFIG = {
+    "Entrypoint": ["/bin/tool"],
+    "Cmd": ["serve"],
+    "Env": ["A=1"],
+    "WorkingDir": "/work",
+    "StopSignal": "SIGUSR1",
+}
 USER, PASSWORD = "alice", "looking-glass"
+
+
+def sha(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def packed(content: Any) -> tuple[str, bytes]:
     data = json.dumps(content).encode()
-    return f"sha256:{hashlib.sha256(data).hexdigest()}", data
+    return sha(data), data
+
+
+def layer(files: Mapping[str, bytes]) -> bytes:
+    """A compressed archive."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return gzip.compress(made.getvalue(), mtime=0)
 
 
 class FakeRegistry:
-    """`scheme` is the challenge: "", "Basic" or "Bearer". `objects` by digest, `tags` by name;
-    `resolved` is set when a configuration was asked for."""
+    """`scheme` is the challenge: "", "Basic" or "Bearer"; `users` may come in then. `objects` by digest, `tags` by
+    name; `image` is the JSON of the last one published.
+
+    `asked` lists what was asked for; `resolved` is set when a configuration was. `busy` are answers to give first:
+    a status and a Retry-After; `cuts` the number of layers to break off; `elsewhere` where layers are to be had.
+    """
 
     def __init__(self) -> None:
         self.scheme = ""
+        self.users = {USER: PASSWORD}
         self.address = ""
-        self.requests: list[str] = []
+        self.asked: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.resolved = asyncio.Event()
         self.objects: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
+        self.busy: list[tuple[int, str]] = []
+        self.cuts = 0
+        self.elsewhere = ""
+        self.layers: set[str] = set()
+        self.image = b""
         self.digest = self.publish("1", CONFIG)
 
     def add(self, content: Any) -> str:
@@ -47,9 +84,21 @@ class FakeRegistry:
         self.objects[digest] = data
         return digest
 
-    def publish(self, tag: str, config: Any) -> str:
+    def add_layer(self, data: bytes, kind: str = LAYER) -> dict[str, Any]:
+        self.objects[sha(data)] = data
+        self.layers.add(sha(data))
+        return {"mediaType": kind, "digest": sha(data), "size": len(data)}
+
+    def manifest(self, config: Any, layers: Sequence[Any], **image: Any) -> str:
+        content = {"os": "linux", "architecture": ARCHITECTURE, "config": config, **image}
+        digest = self.add(content)
+        self.image = self.objects[digest]
+        described = {"digest": digest, "size": len(self.objects[digest])}
+        return self.add({"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": list(layers)})
+
+    def publish(self, tag: str, config: Any, files: Mapping[str, bytes] | None = None) -> str:
         """The digest of this architecture's manifest."""
-        manifest = self.add({"config": {"digest": self.add({"config": config})}, "layers": []})
+        manifest = self.manifest(config, [self.add_layer(layer(files or {"bin/tool": b"tool"}))])
         entries = [
             {"digest": "sha256:" + "0" * 64, "platform": {"os": "linux", "architecture": "s390x"}},
             {"digest": manifest, "platform": {"os": "linux", "architecture": ARCHITECTURE}},
@@ -58,33 +107,59 @@ class FakeRegistry:
         return manifest
 
     async def answer(self, request: Request) -> Response:
-        self.requests.append(request.url.path)
-        if "/blobs/" in request.url.path:
-            self.resolved.set()
-        if self.scheme and not self._allowed(request):
-            challenge = {
-                "Basic": 'Basic realm="registry"',
-                "Bearer": f'Bearer realm="http://{self.address}/token",service="here",scope="repository:lab/tool:pull"',
-            }[self.scheme]
-            return Response(status_code=401, headers={"www-authenticate": challenge})
         version = request.path_params["version"]
-        data = self.objects.get(self.tags.get(version, version))
+        self.asked.append(f"{request.method} {version}")
+        self.headers.append(request.headers)
+        if self.busy:
+            status, after = self.busy.pop(0)
+            return Response(status_code=status, headers={"retry-after": after} if after else {})
+        if self.scheme and not self._allowed(request):
+            return Response(status_code=401, headers={"www-authenticate": self._challenge})
+        digest = self.tags.get(version, version)
+        data = self.objects.get(digest)
         if data is None or request.path_params["name"] != "lab/tool":
             return JSONResponse({"errors": []}, 404)
-        return Response(data, media_type="application/octet-stream")
+        if "/blobs/" in request.url.path:
+            return self._blob(request, digest, data)
+        return Response(data, media_type=MANIFEST, headers={"docker-content-digest": digest})
 
-    def _allowed(self, request: Request) -> bool:
-        wanted = self._basic if self.scheme == "Basic" else "Bearer token"
-        return request.headers.get("authorization") == wanted
+    def _blob(self, request: Request, digest: str, data: bytes) -> Response:
+        if digest not in self.layers:
+            self.resolved.set()
+            return Response(data)
+        if self.elsewhere:
+            return Response(status_code=307, headers={"location": f"{self.elsewhere}{request.url.path}"})
+        start = int(request.headers.get("range", "bytes=0-")[6:-1])
+        headers = {"content-length": str(len(data) - start)}
+        chunks = [data[start : start + 20], data[start + 20 :]]
+        self.cuts -= 1
+        return StreamingResponse(self._sent(chunks, self.cuts >= 0), 206 if start else 200, headers)
+
+    def _sent(self, chunks: Sequence[bytes], cut: bool) -> Iterator[bytes]:
+        yield chunks[0]
+        if cut:
+            raise ConnectionResetError("cut")
+        yield chunks[1]
 
     @property
-    def _basic(self) -> str:
-        return "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    def _challenge(self) -> str:
+        bearer = f'Bearer realm="http://{self.address}/token",service="here",scope="repository:lab/tool:pull"'
+        return 'Basic realm="registry"' if self.scheme == "Basic" else bearer
+
+    def _allowed(self, request: Request) -> bool:
+        given = request.headers.get("authorization")
+        return given in (self._basic if self.scheme == "Basic" else {f"Bearer {user}" for user in self.users})
+
+    @property
+    def _basic(self) -> dict[str, str]:
+        """Users by the header they send."""
+        return {f"Basic {base64.b64encode(f'{one}:{word}'.encode()).decode()}": one for one, word in self.users.items()}
 
     async def token(self, request: Request) -> Response:
-        if request.headers.get("authorization") != self._basic or request.query_params["service"] != "here":
+        user = self._basic.get(request.headers.get("authorization", ""))
+        if user is None or request.query_params["service"] != "here":
             return Response(status_code=401)
-        return JSONResponse({"token": "token"})
+        return JSONResponse({"token": user})
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[None]:

@@ -9,33 +9,49 @@ from pathlib import Path
 
 import httpx
 
+from farnode.errors import Invalid
 from farnode.gateway.config import GatewayConfig
 from farnode.gateway.doctor.finding import Finding, fail, in_thread, ok, warn
+from farnode.gateway.images.endpoints import Endpoint, Endpoints
+from farnode.gateway.images.reference import Reference
 
 TOOL, PREPARED, REGISTRY = "image tool", "images at the site", "registry"
-TOOL_NAMES = ("apptainer",)
 TOOL_TIMEOUT = 20.0
 ANSWERS = (200, 401)
 """Of `GET /v2/`: a registry, with or without a login."""
 
 
 async def tool(config: GatewayConfig) -> list[Finding]:
-    """The program that fetches images and makes SIF files of them."""
-    if "apptainer" not in config.runtimes:
+    """What makes images of what registries give."""
+    runtimes = [runtime for runtime in config.runtimes if runtime != "process"]
+    if not runtimes:
         return [ok(TOOL, "not needed: containers run without images (`runtimes`)")]
-    needed = config.runtimes == ("apptainer",)
-    path = next((found for name in TOOL_NAMES if (found := shutil.which(name))), None)
+    found = [ok(TOOL, f"directories are unpacked by farnode itself, on this host{_zstd()}")]
+    if "apptainer" in runtimes and config.images.format == "sif":
+        found = [await _apptainer(needed=config.runtimes == ("apptainer",)), *found]
+    return found
+
+
+def _zstd() -> str:
+    return (
+        "" if shutil.which("zstd") else "; not those of layers compressed with zstd, as there is no program zstd here"
+    )
+
+
+async def _apptainer(*, needed: bool) -> Finding:
+    path = shutil.which("apptainer")
     if path is None:
-        advice = "have apptainer put on this host's PATH, or name images that are there already in `images.prepared`"
-        words = "there is no apptainer on this host, so no image can be fetched"
-        return [fail(TOOL, words, advice) if needed else warn(TOOL, words, advice)]
+        advice = "set `images.format: directory`, or have apptainer put on this host's PATH"
+        words = "there is no apptainer on this host, so no SIF file can be made"
+        return fail(TOOL, words, advice) if needed else warn(TOOL, words, advice)
     code, version = await _run(path, "--version")
     if code:
-        return [fail(TOOL, f"{path} does not work: {version}", "have it repaired, or take it out of `runtimes`")]
-    if config.images.format == "sif" and not (await _squash()):
+        advice = "have it repaired, or set `images.format: directory`"
+        return fail(TOOL, f"{path} does not work: {version}", advice)
+    if not await _squash():
         advice = "have squashfs-tools installed here, or set `images.format: directory`"
-        return [warn(TOOL, f"{version}, but no mksquashfs, which makes SIF files", advice)]
-    return [ok(TOOL, f"{version} at {path}")]
+        return warn(TOOL, f"{version}, but no mksquashfs, which makes SIF files", advice)
+    return ok(TOOL, f"{version} at {path}")
 
 
 async def _squash() -> bool:
@@ -90,16 +106,23 @@ def _secret(path: Path) -> Finding | None:
 
 async def registries(config: GatewayConfig) -> list[Finding]:
     """Those named in the configuration; which others pods will name is not known here."""
-    async with httpx.AsyncClient(timeout=10.0) as client:
-        return [await _registry(client, name) for name in config.images.insecure_registries]
-
-
-async def _registry(client: httpx.AsyncClient, name: str) -> Finding:
-    advice = "check `images.insecureRegistries`, and that this host may reach it"
+    names = config.images.registries
     try:
-        answer = await client.get(f"http://{name}/v2/")
+        endpoints = Endpoints(names)
+    except Invalid as error:
+        return [fail(REGISTRY, str(error), "correct it: a file of certificates in PEM")]
+    return [await _registry(endpoints.of(Reference(name, "any"))[-1]) for name in names]
+
+
+async def _registry(endpoint: Endpoint) -> Finding:
+    name = endpoint.reference.registry
+    advice = f"check `images.registries.{name}`, and that this host may reach it"
+    try:
+        async with endpoint.client() as client:
+            answer = await client.get(endpoint.root)
     except httpx.HTTPError as error:
         return fail(REGISTRY, f"{name} does not answer: {error or type(error).__name__}", advice)
     if answer.status_code not in ANSWERS:
         return fail(REGISTRY, f"{name} is no registry: GET /v2/ gives {answer.status_code}", advice)
-    return ok(REGISTRY, f"{name} answers, without TLS as configured")
+    secure = endpoint.root.startswith("https:")
+    return ok(REGISTRY, f"{name} answers, {'over TLS' if secure else 'without TLS as configured'}")

@@ -7,7 +7,6 @@ of that archive, so that what it finds is what a runner will find. It judges not
 import hashlib
 import importlib
 import json
-import logging
 import os
 import shutil
 import socket
@@ -92,21 +91,19 @@ def certificate(plain: socket.socket) -> str:
 
 def archive(directory: Path) -> "dict[str, Any]":
     """What the runner itself would find on this node."""
-    notes: list[str] = []
-    logging.getLogger().addHandler(Notes(notes))
     sys.path.insert(0, str(directory / "runner.pyz"))
     try:
         runtimes = importlib.import_module("farnode.runner.runtimes.available")
         gpu = importlib.import_module("farnode.runner.gpu")
-        _, versions = runtimes.available(dict(os.environ))
+        _, versions, problems = runtimes.available(dict(os.environ))
     except Exception as error:  # whatever it is, the doctor must hear of it
         return {"broken": repr(error)}
     return {
         "runtimes": versions,
+        "problems": problems,
         "devices": gpu.devices(os.environ),
         "variables": {name: os.environ[name] for name in gpu.LISTS if name in os.environ},
         "namespaces": namespaces(),
-        "notes": notes,
     }
 
 
@@ -142,17 +139,6 @@ def sif() -> str:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "/dev/fuse cannot be opened"
     return ""
-
-
-class Notes(logging.Handler):
-    """Keeps what the runner's modules would log."""
-
-    def __init__(self, notes: "list[str]") -> None:
-        super().__init__(logging.WARNING)
-        self._notes = notes
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._notes.append(record.getMessage()[:500])
 
 
 if __name__ == "__main__":

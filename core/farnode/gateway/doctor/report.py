@@ -103,15 +103,16 @@ def _address(config: GatewayConfig, report: Mapping[str, Any]) -> Finding:
 def _runtimes(config: GatewayConfig, report: Mapping[str, Any]) -> Iterator[Finding]:
     there: Mapping[str, str] = report.get("runtimes", {})
     usable = [name for name in config.runtimes if name in there]
-    notes = "; ".join(report.get("notes", ()))
+    missing = [name for name in config.runtimes if name not in there]
+    problems = report.get("problems", {})
+    words = "; ".join(f"{name}: {problems.get(name, 'does not work')}" for name in missing)
     if not usable:
-        words = f"none of {', '.join(config.runtimes)} works there{f': {notes}' if notes else ''}"
-        yield fail("runtimes", words, "have apptainer put on compute nodes, or allow `process` in `runtimes`")
-    elif missing := [name for name in config.runtimes if name not in there]:
-        words = f"{', '.join(usable)} works there, {', '.join(missing)} does not{f': {notes}' if notes else ''}"
-        yield warn(
-            "runtimes", words, "pods that need an image cannot run on such nodes" if "apptainer" in missing else ""
-        )
+        advice = "have one of them put on compute nodes, or allow one that works there in `runtimes`"
+        others = ", ".join(sorted(there))
+        yield fail("runtimes", f"none works there: {words}", advice + (f": {others}" if others else ""))
+    elif missing:
+        advice = "" if any(name != "process" for name in usable) else "pods that need an image cannot run on such nodes"
+        yield warn("runtimes", f"{', '.join(usable)} works there, not {words}", advice)
     else:
         yield ok("runtimes", "; ".join(f"{name} ({there[name]})" for name in usable))
     yield from _namespaces(report)

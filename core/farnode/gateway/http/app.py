@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
+from farnode.gateway.http import attach, claims, failures, pods, ports, site, stats
 from farnode.gateway.http import exec as execution
-from farnode.gateway.http import failures, pods, site
 from farnode.gateway.http.context import Authenticator, Context
 from farnode.gateway.http.openapi import describe
 from farnode.gateway.http.streaming import Streams
@@ -21,7 +21,12 @@ _VERSION = "1"
 _DESCRIPTION = """\
 Pods on a batch system. Every call is scoped to the owner of its token.
 
-WebSocket `/v1/pods/{uid}/exec/{container}?command=…&stdin&tty&rows&cols` speaks `v5.channel.k8s.io` or `v4`.
+Three WebSockets speak `v5.channel.k8s.io` (the first two `v4`, too):
+
+- `/v1/pods/{uid}/exec/{container}?command=…&stdin&tty&rows&cols`, a command in a running container;
+- `/v1/pods/{uid}/attach/{container}?stdin&stdout&stderr&rows&cols`, its main process;
+- `/v1/pods/{uid}/ports/{port}`, a TCP connection to what a process of the pod listens at: channel 0 to it, channel 1
+  from it, either of which may be half-closed.
 """
 
 
@@ -36,7 +41,7 @@ def create_app(
     app = FastAPI(title="farnode gateway", version=_VERSION, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.context = Context(service, authenticator, Streams(), clock, max_body)
     failures.install(app)
-    for module in (pods, execution, site):
+    for module in (pods, execution, attach, ports, claims, stats, site):
         app.include_router(module.router)
     document = describe(app)
     app.openapi = lambda: document  # type: ignore[method-assign]

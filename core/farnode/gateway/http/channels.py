@@ -1,28 +1,59 @@
 """Kubernetes' remote command protocol over a WebSocket, bridged to a stream of a runner.
 
 The first byte of a message names its channel: 0 stdin, 1 stdout, 2 stderr, 3 the final v1.Status, 4 resize, 255 the
-half-close of another channel (v5 only). Neither side is read faster than the other one takes it: a WebSocket message
-is only received when the runner gave credit for the last one, and credit is only given when the client took the bytes.
+half-close of another channel (v5 only; from the gateway only a pod's port has one). Neither side is read faster than
+the other one takes it: a WebSocket message is only received when the runner gave credit for the last one, and credit is
+only given when the client took the bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Query
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from farnode.errors import Invalid
+from farnode.gateway.http.streaming import Streams
 from farnode.wire.frames import Channel
 from farnode.wire.link import Data, Stream, StreamClosed
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 """In order of preference."""
 _ERROR, _RESIZE, _CLOSE = 3, 4, 255
+_RESTART = 1012
+"""The WebSocket code of a server that restarts."""
 _GONE = "the client has gone"
 _LARGEST = 65535
 """Rows or columns: what the kernel's winsize holds."""
+
+
+Cells = Annotated[int | None, Query(ge=1, le=_LARGEST)]
+"""Rows or columns of a terminal."""
+
+
+def offered(websocket: WebSocket, known: Sequence[str] = PROTOCOLS) -> str:
+    """The protocol to speak. What is refused is refused before the upgrade, as JSON with its proper status."""
+    protocol = next((name for name in known if name in websocket.scope["subprotocols"]), None)
+    if protocol is None:
+        raise Invalid("Sec-WebSocket-Protocol", f"offers nothing known here; accepted: {', '.join(known)}")
+    return protocol
+
+
+async def carry(websocket: WebSocket, protocol: str, stream: Stream, stdin: bool, streams: Streams) -> None:
+    """Accept the WebSocket and bridge it until its end, or the gateway's; the stream is closed then."""
+    try:
+        await websocket.accept(protocol)
+        with streams.cancellable() as scope:
+            await bridge(websocket, stream, stdin)
+    finally:
+        await end(stream, "the gateway ended the stream")
+    if scope.cancelled_caught:
+        await websocket.close(_RESTART)
 
 
 async def bridge(websocket: WebSocket, stream: Stream, stdin: bool) -> None:
@@ -50,6 +81,8 @@ async def _to_client(websocket: WebSocket, stream: Stream) -> None:
         while (item := await stream.receive()) is not None:
             if isinstance(item, Data):
                 await websocket.send_bytes(bytes((item.channel,)) + item.data)
+            elif item["type"] == "eof":
+                await websocket.send_bytes(bytes((_CLOSE, item["channel"])))
     await websocket.send_bytes(bytes((_ERROR,)) + json.dumps(status(stream.result), separators=(",", ":")).encode())
     await websocket.close(1000)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import typing_extensions
 from fastapi import FastAPI
@@ -21,7 +21,7 @@ _WORDS = {
     400: "Input that cannot be honoured; `field` names it.",
     401: "No token, or an unknown one.",
     403: "The token does not allow this.",
-    404: "No such pod or container of the caller.",
+    404: "No such thing of the caller's.",
     409: "Refused, and would be refused again.",
     410: "The sequence number is too old: list again.",
     413: "The body is too large.",
@@ -47,6 +47,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 _ENVELOPES: Mapping[str, dict[str, Any]] = {
     "Bundles": _object(bundles={**_array(_BUNDLE), "maxItems": MAX_BATCH}),
+    "Claims": _object(claims=_array(_reference("ClaimView"))),
     "Deletions": _object(pods={**_array(_reference("Deletion")), "maxItems": MAX_BATCH}),
     "Drain": _object(drain={"type": "boolean"}),
     "Error": _object(error=_object(code=_STRING, field=_STRING, message=_STRING)),
@@ -57,7 +58,16 @@ _ENVELOPES: Mapping[str, dict[str, Any]] = {
     "Verdicts": _object(verdicts=_array(_reference("Verdict"))),
 }
 """What `model.api` says in its table, not as types."""
-_VIEWS: tuple[Any, ...] = (api.Verdict, api.Deletion, api.EventView, api.PodView, api.SiteView, api.AllocationView)
+_VIEWS: tuple[Any, ...] = (
+    api.Verdict,
+    api.Deletion,
+    api.EventView,
+    api.PodView,
+    api.SiteView,
+    api.AllocationView,
+    api.StatsView,
+    api.ClaimView,
+)
 
 
 def body(name: str) -> dict[str, Any]:
@@ -77,12 +87,16 @@ def returns(
     return {"response_model": None, "response_class": Response, "responses": responses}
 
 
-def _portable(view: Any) -> Any:
-    """The same TypedDict as pydantic takes it on every Python: from typing_extensions."""
-    fields = {name: _portable(hint) if is_typeddict(hint) else hint for name, hint in get_type_hints(view).items()}
+def _portable(hint: Any) -> Any:
+    """The same type, each TypedDict in it as pydantic takes it on every Python: from typing_extensions."""
+    if get_origin(hint) is list:
+        return list[_portable(get_args(hint)[0])]  # type: ignore[misc]  # not known before it runs
+    if not is_typeddict(hint):
+        return hint
+    fields = {name: _portable(field) for name, field in get_type_hints(hint).items()}
     make: Any = typing_extensions.TypedDict  # by its functional form, which type checkers only take literally
-    twin = make(view.__name__, fields, total=view.__total__)
-    twin.__doc__ = view.__doc__
+    twin = make(hint.__name__, fields, total=hint.__total__)
+    twin.__doc__ = hint.__doc__
     return twin
 
 

@@ -44,7 +44,8 @@ async def delete(request: Request, context: Ctx, caller: Who) -> Response:
 
 @router.put("/v1/pods/{uid}/inputs", **returns("InputsVersion", 400, 404, 409, 413), openapi_extra=body("Inputs"))
 async def update_inputs(request: Request, context: Ctx, caller: Who, uid: Uid) -> Response:
-    """Replace what a pod was given of ConfigMaps and Secrets; its next attempt starts with them."""
+    """Replace what a pod was given of ConfigMaps and Secrets: files change while it runs, variables with its next
+    attempt."""
     inputs = await read_json(request, context.max_body)
     return reply({"version": await context.service.update_inputs(caller, uid, inputs)})
 

@@ -11,10 +11,17 @@ Reason = Literal["ErrImagePull", "ErrImageNeverPull", "InvalidImageName"]
 
 
 class ImageError(FarnodeError):
-    """An image that cannot be had now. `reason` goes into the container's waiting state; `retry` is False where only
-    another pod, or another configuration of the site, would help."""
+    """An image that cannot be had now. `reason` goes into the container's waiting state; `after` is the number of
+    seconds a registry wants to be left alone."""
 
-    def __init__(self, reason: Reason, message: str, *, retry: bool = True) -> None:
+    def __init__(self, reason: Reason, message: str, *, after: float = 0.0) -> None:
         super().__init__(message)
         self.reason = reason
-        self.retry = retry
+        self.after = after
+
+
+class AccessDenied(ImageError):
+    """The registry does not give the image to this login; it may give it to another."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ErrImagePull", message)

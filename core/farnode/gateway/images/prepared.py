@@ -1,7 +1,4 @@
-"""Images that are at the site already: SIF files and unpacked trees, used as they are.
-
-Their OCI configuration is not known, so a container of one says its command itself.
-"""
+"""Images that are at the site already: SIF files and unpacked trees, used as they are."""
 
 from __future__ import annotations
 
@@ -36,6 +33,13 @@ def _paths(prepared: Mapping[str, Path], reference: Reference) -> Iterator[Path]
             yield Path(str(template).replace("{name}", reference.name).replace("{path}", below))
 
 
+def check_directory(path: Path) -> None:
+    """ImageError where this is none: a runtime, or an image volume, needs one."""
+    if not path.is_dir():
+        words = "is a file, which apptainer alone can run (farnode.io/runtime: apptainer); a directory is needed here"
+        raise ImageError("ErrImagePull", f"{path} {words}")
+
+
 def _is_pattern(key: str) -> bool:
     return any(sign in key for sign in "*?[")
 
@@ -47,7 +51,7 @@ def by_path(text: str, allowed: Sequence[Path]) -> Path:
     if not any(path.is_relative_to(directory.resolve()) for directory in allowed):
         names = ", ".join(map(str, allowed)) or "none (the site's setting images.directories)"
         message = f"{text!r} is not below a directory of images; accepted: {names}"
-        raise ImageError("InvalidImageName", message, retry=False)
+        raise ImageError("InvalidImageName", message)
     if not path.exists():
         raise ImageError("ErrImagePull", f"there is no {text} at this site")
     return path

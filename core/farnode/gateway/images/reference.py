@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from farnode.gateway.config_values import REGISTRY
 from farnode.gateway.images.errors import ImageError
+from farnode.gateway.images.words import quote
 
 _HUB = "docker.io"
-_HOST = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9._]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LENGTH = 255
 """Of a repository's name, as registries have it."""
 
@@ -33,6 +34,14 @@ class Reference:
         return f"{self.registry}/{self.repository}{tag}{digest}"
 
     @property
+    def place(self) -> str:
+        """Without its version."""
+        return f"{self.registry}/{self.repository}"
+
+    def at(self, digest: str) -> Reference:
+        return Reference(self.registry, self.repository, digest=digest)
+
+    @property
     def version(self) -> str:
         """What is asked of the registry: the digest, which decides, or the tag."""
         return self.digest or self.tag
@@ -43,11 +52,11 @@ def parse(text: str) -> Reference:
     rest, at, digest = text.partition("@")
     rest, tag = _split_tag(rest)
     registry, repository = _split_registry(rest)
-    if at and not _DIGEST.fullmatch(digest):
+    if at and not DIGEST.fullmatch(digest):
         raise _invalid(text, f"the digest {digest!r} is not sha256: and 64 hex digits")
     if tag is not None and not _TAG.fullmatch(tag):
         raise _invalid(text, f"the tag {tag!r} is not letters, digits, '.', '_' and '-'")
-    if not _HOST.fullmatch(registry):
+    if not REGISTRY.fullmatch(registry):
         raise _invalid(text, f"the registry {registry!r} is not a host name or host:port")
     if not _REPOSITORY.fullmatch(repository) or len(repository) > _LENGTH:
         raise _invalid(text, f"the repository {repository!r} is not lower-case words separated by '/', '.', '_' or '-'")
@@ -72,5 +81,7 @@ def _split_registry(text: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, problem: str) -> ImageError:
-    message = f"{text!r} is no image's name: {problem}; accepted: [registry/]repository[:tag][@sha256:digest]"
-    return ImageError("InvalidImageName", message, retry=False)
+    """As the kubelet says it, and then what is wrong."""
+    known = f"Failed to apply default image tag {quote(text)}: couldn't parse image name {quote(text)}"
+    accepted = "accepted: [registry/]repository[:tag][@sha256:digest]"
+    return ImageError("InvalidImageName", f"{known}: invalid reference format: {problem}; {accepted}")

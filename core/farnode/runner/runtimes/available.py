@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Callable, NamedTuple
 
 from ..runtime import Runtime
+from . import holder
 from .apptainer import ApptainerRuntime
+from .bubblewrap import Bubblewrap
+from .charliecloud import Charliecloud
+from .directory import DirectoryRuntime
+from .podman import Podman
 from .process import ProcessRuntime
 
-KNOWN: dict[str, type[ProcessRuntime] | type[ApptainerRuntime]] = {
-    kind.name: kind for kind in (ProcessRuntime, ApptainerRuntime)
+KNOWN: dict[str, Callable[[Mapping[str, str]], Runtime]] = {
+    ProcessRuntime.name: ProcessRuntime,
+    "apptainer": ApptainerRuntime,
+    **{tool.name: partial(DirectoryRuntime, tool) for tool in (Podman(), Charliecloud(), Bubblewrap())},
 }
 
+logger = logging.getLogger(__name__)
 
-def available(environ: Mapping[str, str]) -> tuple[dict[str, Runtime], dict[str, str]]:
-    """The runtimes that work here, and their versions in words, both by name; `environ` is the batch job's."""
-    runtimes: dict[str, Runtime] = {}
-    versions: dict[str, str] = {}
-    for name, kind in KNOWN.items():
-        runtime = kind(environ)
-        version = runtime.probe()
-        if version is not None:
-            runtimes[name], versions[name] = runtime, version
-    return runtimes, versions
+
+class Available(NamedTuple):
+    """By name: what works, its version in words, and why the others do not work."""
+
+    runtimes: dict[str, Runtime]
+    versions: dict[str, str]
+    problems: dict[str, str]
+
+
+def available(environ: Mapping[str, str]) -> Available:
+    """`environ` is the batch job's; its FARNODE_RUNTIMES names those that shall be tried, with colons between; without
+    it all are. They are tried at the same time: each takes a while."""
+    found = Available({}, {}, {})
+    with contextlib.suppress(OSError, KeyError):  # each says it again, in words, when it is tried
+        holder.provide(os.path.join(environ.get("FARNODE_ALLOCATION", ""), holder.NAME))
+    wanted = environ.get("FARNODE_RUNTIMES", "").split(":")
+    made = [make(environ) for name, make in KNOWN.items() if name in wanted or wanted == [""]]
+    with ThreadPoolExecutor(max(len(made), 1)) as pool:
+        for runtime, (version, problem) in zip(made, pool.map(probed, made)):
+            if problem:
+                logger.info("%s does not work on this node: %s", runtime.name, problem)
+                found.problems[runtime.name] = problem
+            else:
+                found.runtimes[runtime.name], found.versions[runtime.name] = runtime, version
+    return found
+
+
+def probed(runtime: Runtime) -> tuple[str, str]:
+    """Its version, or why it does not work."""
+    try:
+        return runtime.probe(), ""
+    except (OSError, ValueError) as error:
+        return "", str(error)

@@ -1,10 +1,9 @@
-"""Apptainer's container, from inside a process of one thread: started, found, joined.
+"""A program in a container that a holder keeps open, from inside a process of one thread.
 
-Apptainer mounts the image and makes the namespaces; the only program it runs is the holder. The container's program
-does not come from apptainer: it is forked here and joins the holder's namespaces. So its environment, arguments and
-working directory are exact (apptainer would pass them through a shell), an image needs no shell, a program that does
-not exist is told from one that fails, its exit status is not in doubt, and volumes are mounted by the same code as
-without apptainer. A second program of the container (exec) is started in the same way.
+The container's program does not come from the tool that made the container: it is forked here and joins the holder's
+namespaces. So its environment, arguments and working directory are exact (tools pass them through shells), an image
+needs no shell, a program that does not exist is told from one that fails, its exit status is not in doubt, and volumes
+are mounted by one code. A second program of the container (exec) is started in the same way.
 
 When this process ends, however it ends, the holder reads the end of its input and takes the container, and with its
 process namespace all that runs there, with it.
@@ -16,60 +15,23 @@ import contextlib
 import os
 import signal
 
-from . import holder, namespaces, program, tree
+from . import namespaces, program, terminal, tree
 from .failure import SETUP_FAILED, Failure
-from .keeper import Apptainer
-from .root import Root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-INSIDE = "/.farnode"
-JOINED = ("user", "ipc", "uts", "pid")
+JOINED = ("ipc", "uts", "pid")
 """The mount namespace is joined last, by the program's process alone: this one still needs the node's files."""
-PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-LIBRARIES = "/.singularity.d/libs"
-"""Where apptainer shows the node's GPU libraries."""
-PREFIXES = ("APPTAINER_", "SINGULARITY_")
-NAMES = ("PS1", "PROMPT_COMMAND", "PWD", "OLDPWD", "SHLVL", "HOME", "_")
-"""Of what apptainer adds to an image's environment."""
-
-
-def run(order: dict[str, Any], failure: Failure) -> int:
-    """A container from its start to its end; the exit status of its program, 128 + n when signal n ended it."""
-    wait_for_signals()
-    stage = order["stage"]
-    os.makedirs(stage, mode=0o700, exist_ok=True)
-    binds = []
-    for number, (source, _target, _read_only) in enumerate(order["mounts"]):
-        link = f"{stage}/{number}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(link)
-        os.symlink(source, link)  # so that apptainer sees no path a user wrote
-        binds.append(f"{link}:{INSIDE}/{number}")
-    env = {**order["tool_env"], order["bind_variable"]: ",".join([*binds, f"{order['holder']}:{INSIDE}/{holder.NAME}"])}
-    apptainer = Apptainer(order["tool"], env, order["log"])
-    try:
-        start_time = tree.stat_of(apptainer.holder)[3]
-        with open(order["state"], "w", encoding="ascii") as file:
-            file.write(f"{apptainer.holder} {start_time}")
-        mounts = [(f"{INSIDE}/{number}", target, ro) for number, (_, target, ro) in enumerate(order["mounts"])]
-        return inside(apptainer.holder, order, mounts, failure)
-    finally:
-        apptainer.end()
-
-
-def one_more(order: dict[str, Any], failure: Failure) -> int:
-    """One more program in a container that runs; ValueError when it does not."""
-    wait_for_signals()
-    try:
-        lives = tree.stat_of(order["pid"])[3] == order["start_time"]
-    except OSError:
-        lives = False
-    if not lives:
-        raise ValueError("the container has ended")
-    return inside(order["pid"], order, [], failure)
+KEPT = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD)
+FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS, signal.SIGABRT)
+PASSED_ON = signal.valid_signals() - {*KEPT, *FAULTS, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP}
+"""To the program: whatever may be a stop signal."""
+CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31)
+"""Those of root in a container as podman has them: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+net_bind_service, sys_chroot, setfcap. They count in the container's user namespace only."""
 
 
 def wait_for_signals() -> None:
@@ -79,67 +41,135 @@ def wait_for_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def inside(pid: int, order: dict[str, Any], mounts: list[tuple[str, str, bool]], failure: Failure) -> int:
-    """Run the order's program in the namespaces of the holder `pid`, to its end."""
-    env = {**image_environment(pid, order["gpus"]), **order["env"]}
-    if order["gpus"] and LIBRARIES not in env.get("LD_LIBRARY_PATH", "").split(":"):
-        env["LD_LIBRARY_PATH"] = ":".join(filter(None, (env.get("LD_LIBRARY_PATH"), LIBRARIES)))
-    flags = os.O_RDONLY | os.O_CLOEXEC
-    mount_namespace = os.open(f"/proc/{pid}/ns/mnt", flags)
-    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
-    opened = {kind: os.open(f"/proc/{pid}/ns/{kind}", flags) for kind in JOINED}
-    apart = [kind for kind in JOINED if os.stat(opened[kind]).st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino]
-    for kind in apart:
-        namespaces.join(opened[kind])
-    if "uts" in apart:
+def write_state(path: str, pid: int) -> None:
+    """Say that programs can join the holder `pid` from now on."""
+    start_time = tree.stat_of(pid)[3]
+    with open(path + ".new", "w", encoding="ascii") as file:
+        file.write(f"{pid} {start_time}")
+    os.replace(path + ".new", path)
+
+
+def lives(pid: int, start_time: int) -> bool:
+    try:
+        return tree.stat_of(pid)[3] == start_time
+    except OSError:
+        return False
+
+
+class Namespaces:
+    """Those of the holder `pid`, opened. User namespaces may be nested: mounts then belong to the outer one, and
+    programs run in the inner one."""
+
+    def __init__(self, pid: int) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        self.root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+        self._mount = os.open(f"/proc/{pid}/ns/mnt", flags)
+        self._user = os.open(f"/proc/{pid}/ns/user", flags)
+        self._owner = namespaces.owner_of(self._mount)
+        self._others = {kind: os.open(f"/proc/{pid}/ns/{kind}", flags) for kind in JOINED}
+
+    def enter(self) -> bool:
+        """All but those of `finish`; says whether the host name is the container's own."""
+        if not same(self._owner, os.stat("/proc/self/ns/user")):
+            namespaces.join(self._owner)
+        apart = [kind for kind, opened in self._others.items() if not same(opened, os.stat(f"/proc/self/ns/{kind}"))]
+        for kind in apart:
+            namespaces.join(self._others[kind])
+        return "uts" in apart
+
+    def enter_root(self) -> None:
+        namespaces.join(self._mount)
+        os.fchdir(self.root)
+        os.chroot(".")
+
+    def finish(self) -> None:
+        if not same(self._user, os.fstat(self._owner)):
+            namespaces.join(self._user)
+
+    def close(self) -> None:
+        """Else the image is busy when it shall be unmounted."""
+        for descriptor in (self.root, self._mount, self._user, self._owner, *self._others.values()):
+            os.close(descriptor)
+
+
+def same(descriptor: int, other: os.stat_result) -> bool:
+    return os.path.samestat(os.fstat(descriptor), other)
+
+
+def run(
+    pid: int,
+    order: dict[str, Any],
+    env: dict[str, str],
+    failure: Failure,
+    settle: Callable[[], None] = lambda: None,
+    started: Callable[[], None] = lambda: None,
+) -> int:
+    """Run the order's program in the namespaces of the holder `pid`, to its end: its exit status, 128 + n when signal
+    n ended it. `settle` is called in the container, as its last preparation, and `started` here when the program
+    runs."""
+    there = Namespaces(pid)
+    reading, writing = os.pipe()
+    if there.enter():
         namespaces.set_hostname(order["hostname"])
+    shown = None
     if order["tty"]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        shown = terminal.take()
         namespaces.leave_terminal()
     child = os.fork()
     if child == 0:
         try:
-            namespaces.join(mount_namespace)
-            os.fchdir(root)
-            os.chroot(".")
-            settle(mounts, order["cwd"])
+            there.enter_root()
+            settle()
+            if shown is not None:
+                terminal.show(shown, order["terminal"])
             os.setsid()
             if order["tty"]:
                 namespaces.control_terminal()
+            there.finish()
             namespaces.die_with_parent(signal.SIGKILL)
+            namespaces.limit_capabilities(CAPABILITIES)
             namespaces.no_new_privileges()
+            namespaces.limit_processes(order["process_limit"])
             program.become(order["argv"], env, order["cwd"])
-        except (OSError, ValueError) as error:
+        except Exception as error:  # nothing may leave this process but by its end
+            os.write(writing, b"x")
             failure.write("StartError", str(error))
+            os._exit(failure.status(error))
         finally:
             os._exit(SETUP_FAILED)
-    for descriptor in (mount_namespace, root, *opened.values()):
-        os.close(descriptor)  # else the image is busy when it shall be unmounted
-    return attend(child)
+    os.close(writing)
+    if order["began"] is not None:
+        os.close(order["began"])
+    if not os.read(reading, 1):  # closed as the program starts
+        started()
+    os.close(reading)
+    try:
+        return attend(child)
+    finally:
+        if shown is not None and order["terminal"] != terminal.MAIN:
+            hide_terminal(there, order["terminal"])
+        there.close()
 
 
-def settle(mounts: list[tuple[str, str, bool]], cwd: str) -> None:
-    """Volumes to their places, and out of the way the place where apptainer left them; a missing working directory is
-    made, as other runtimes do."""
-    root = Root("", owned=True)
-    for source, target, read_only in mounts:
-        root.place(source, target, read_only)
-    for source, _target, _read_only in mounts:
-        namespaces.detach(source)
-    with contextlib.suppress(OSError, ValueError):
-        root.directory(cwd)
+def hide_terminal(there: Namespaces, name: str) -> None:
+    with contextlib.suppress(OSError):  # where the container has ended, nothing starts any more
+        child = os.fork()
+        if child == 0:
+            try:
+                there.enter_root()
+                terminal.hide(name)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
 
 
-def image_environment(pid: int, gpus: bool) -> dict[str, str]:
-    """What the image says, as apptainer gave it to the holder."""
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        pairs = [os.fsdecode(pair).partition("=") for pair in file.read().split(b"\0") if pair]
-    env = {name: value for name, _, value in pairs if not name.startswith(PREFIXES) and name not in NAMES}
-    if env.get("LANG") == "C":
-        del env["LANG"]
-    if not gpus and env.get("LD_LIBRARY_PATH") == LIBRARIES:
-        del env["LD_LIBRARY_PATH"]
-    return env
+def one_more(order: dict[str, Any], env: dict[str, str], failure: Failure) -> int:
+    """One more program in a container that runs; ValueError when it does not."""
+    wait_for_signals()
+    if not lives(order["pid"], order["start_time"]):
+        raise ValueError("the container has ended")
+    return run(order["pid"], order, env, failure)
 
 
 def attend(child: int) -> int:
@@ -147,7 +177,8 @@ def attend(child: int) -> int:
     while True:
         got = signal.sigwait({*PASSED_ON, signal.SIGCHLD})
         if got != signal.SIGCHLD:
-            os.kill(child, got)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, got)
             continue
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:

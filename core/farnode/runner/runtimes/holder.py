@@ -1,11 +1,14 @@
 """The program that keeps a container open: it exists in no image, so it is brought along.
 
-An image may hold one static program and nothing else, no shell, no `sleep`. So what apptainer is told to run is this
-ELF file. It blocks every signal (a batch system's SIGTERM to all processes must not take the container from under a
-program that is still in its grace time), writes one byte to say that the container stands, and reads from its standard
-input until that ends: with the process that set the container up, however that one ends.
+An image may hold one static program and nothing else, no shell, no `sleep`. So what a tool is told to run, and what is
+process 1 of a container where its runtime brings none, is this ELF file. It ignores the end of its children, so that
+the kernel reaps them and the orphans that come to it, and blocks every signal (a batch system's SIGTERM to all
+processes must not take the container from under a program that is still in its grace time). It writes one byte to say
+that the container stands, and reads from its standard input until that ends: with the process that set the container
+up, however that one ends.
 
-    rt_sigprocmask(SIG_BLOCK, &all, NULL, 8); write(1, &all, 1); while (read(0, sp, 1) > 0); exit_group(0)
+    rt_sigaction(SIGCHLD, {SIG_IGN}, NULL, 8); rt_sigprocmask(SIG_BLOCK, &all, NULL, 8); write(1, &all, 1);
+    while (read(0, sp, 1) > 0); exit_group(0)
 """
 
 from __future__ import annotations
@@ -21,19 +24,23 @@ CODE = {
     "x86_64": (
         62,
         (
-            "b80e00000031ff488d353300000031d241ba080000000f05b801000000bf01000000ba010000000f05"
-            "31c031ff488d7424f80f0585c07ff1b8e700000031ff0f05ffffffffffffffff"
+            "b80d000000bf11000000488d355700000031d241ba080000000f05b80e00000031ff488d355f00000031d241ba080000000f05"
+            "b801000000bf01000000488d3544000000ba010000000f0531c031ff488d7424f8ba010000000f0585c07fecb8e700000031ff0f05"
+            "0100000000000000000000000000000000000000000000000000000000000000ffffffffffffffff"
         ),
     ),
     "aarch64": (
         183,
         (
-            "e81080d2000080d221020010020080d2030180d2010000d4080880d2200080d2220080d2010000d4"
-            "e80780d2000080d2e14300d1010000d41f0000f16cffff54c80b80d2000080d2010000d4ffffffffffffffff"
+            "c81080d2200280d221030010020080d2030180d2010000d4e81080d2000080d261030010020080d2030180d2010000d4"
+            "080880d2200080d2a1020010220080d2010000d4e80780d2000080d2e12300d1220080d2010000d41f0000f14cffff54"
+            "c80b80d2000080d2010000d4"
+            "0100000000000000000000000000000000000000000000000000000000000000ffffffffffffffff"
         ),
     ),
 }
-"""By machine: ELF's number for it, and the instructions; the last eight bytes are the signal mask."""
+"""By machine: ELF's number for it, and the instructions; the last forty bytes are a `sigaction`
+and the signal mask."""
 BASE = 0x400000
 HEADERS = 64 + 56
 
@@ -49,8 +56,20 @@ def program(machine: str = "") -> bytes:
     return identity + header + segment + text
 
 
+def provide(path: str) -> None:
+    """See that the program is at `path`."""
+    try:
+        with open(path, "rb") as file:
+            there = file.read() == program()
+    except FileNotFoundError:
+        there = False
+    if not there:
+        write(path)
+
+
 def write(path: str) -> None:
-    """Put the program at `path`, whole or not at all, executable by its owner."""
+    """Put the program at `path`, whole or not at all, executable by its owner. No other thread may start a process
+    meanwhile: that could hold the file open for writing, and then it cannot be executed."""
     new = f"{path}.{os.getpid()}"
     with open(new, "wb", opener=lambda name, flags: os.open(name, flags, 0o700)) as file:
         file.write(program())

@@ -1,27 +1,41 @@
-"""Apptainer as the process that keeps a container open: started, and ended with what it holds."""
+"""A tool of the site (apptainer, bubblewrap, …) as the process that keeps a container open: started around the holder,
+and ended with what it holds."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 
 from . import holder, program, tree
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PATIENCE = 10
-"""Seconds apptainer may take to unmount the image when the container is done."""
+"""Seconds a tool may take to clean up (to unmount an image) when the container is done."""
+MARK = "FARNODE_"
 WORDS = 2000
-"""Characters of what apptainer said that are passed on."""
+"""Characters of what the tool said that are passed on."""
 
 
-class ApptainerFailed(ValueError):
-    """Words of apptainer's own."""
+class ToolFailed(ValueError):
+    """Words of the tool's own."""
 
 
-class Apptainer:
-    """The process that keeps a container open, and the holder in it."""
+def marks() -> dict[str, str]:
+    """The variables by which our processes are found."""
+    return {name: value for name, value in os.environ.items() if name.startswith(MARK)}
+
+
+class Keeper:
+    """The tool's process, and the holder it started. Raises ToolFailed when the tool starts none. What the tool starts
+    bears our marks."""
 
     def __init__(self, argv: list[str], env: dict[str, str], log: str) -> None:
+        self._tool = os.path.basename(argv[0])
         self._log = log
         self._input, self._lifeline = os.pipe()
         self._ready, self._output = os.pipe()
@@ -39,7 +53,7 @@ class Apptainer:
             error = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             for number, descriptor in enumerate((self._input, self._output, error)):
                 os.dup2(descriptor, number)
-            program.become(argv, env, "/")
+            program.become(argv, {**env, **marks()}, "/")
         except (OSError, ValueError) as failed:
             os.write(2, f"FATAL:   {failed}".encode(errors="replace"))
         finally:
@@ -49,22 +63,25 @@ class Apptainer:
         stands = os.read(self._ready, 1)
         os.close(self._ready)
         if stands:
-            for pid in tree.descendants(self.pid):
+            for pid in itertools.chain([self.pid], self._descendants()):
                 with contextlib.suppress(OSError):
                     if tree.stat_of(pid)[0] == holder.NAME:
                         return pid
         self.end()
-        raise ApptainerFailed(self.words())
+        raise ToolFailed(self.words())
+
+    def _descendants(self) -> Iterator[int]:
+        yield from tree.descendants(self.pid)
 
     def words(self) -> str:
-        """What apptainer said was fatal, or else its last words."""
+        """What the tool said was fatal, or else its last words."""
         with open(self._log, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
         fatal = [line.partition(":")[2].strip() for line in lines if line.startswith(("FATAL:", "ERROR:"))]
-        return "; ".join(fatal or lines[-3:])[-WORDS:] or "apptainer ended without a word"
+        return "; ".join(fatal or lines[-3:])[-WORDS:] or f"{self._tool} ended without a word"
 
     def end(self) -> None:
-        """Let the container go, and wait until it is gone."""
+        """Let the holder go, and wait until it and the tool are gone."""
         os.close(self._lifeline)
         for _ in range(PATIENCE * 100):
             if os.waitpid(self.pid, os.WNOHANG)[0]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ..runtime import Command, ContainerSpec, Failure
@@ -24,6 +26,8 @@ CODE = (
 """Works from the archive and from a source tree. The package is made by hand because in a source tree its own
 `__init__` is the public face, which needs more than the standard library."""
 MARK = "FARNODE_"
+PATIENCE = 30.0
+"""Seconds a tool may take to answer when it is tried."""
 
 
 def command(spec: ContainerSpec, order: Order, env: dict[str, str]) -> Command:
@@ -31,15 +35,36 @@ def command(spec: ContainerSpec, order: Order, env: dict[str, str]) -> Command:
     os.makedirs(spec.directory, mode=0o700, exist_ok=True)
     name = os.path.join(spec.directory, f"enter-{os.urandom(6).hex()}")
     with open(name, "xb", opener=private) as file:
-        marshal.dump(order, file)
+        marshal.dump({**order, "process_limit": spec.process_limit, "began": spec.began}, file)
     marks = {key: value for key, value in spec.env.items() if key.startswith(MARK)}
-    return Command(interpreter(name), {**env, **marks}, "/")
+    return Command(interpreter(name), {**env, **marks}, "/", began=spec.began)
 
 
 def interpreter(argument: str) -> list[str]:
     """The command line of `enter`. -I and -S keep everything of the user's out, and it starts faster."""
     root = os.path.abspath(__file__).rpartition("/farnode/runner/")[0]
     return [sys.executable, "-I", "-S", "-X", "utf8", "-c", CODE, root, argument]
+
+
+def output(argv: list[str], env: Mapping[str, str]) -> str:
+    """What a tool prints; empty where it does not answer."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+        )
+        return (done.stdout or done.stderr).decode(errors="replace").strip()
+    return ""
+
+
+def attempt(argv: list[str], env: dict[str, str]) -> tuple[bytes, str]:
+    """What a trial start prints, and its complaints; ValueError when it takes too long."""
+    try:
+        done = subprocess.run(
+            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"a container was not started within {PATIENCE:g} s") from None
+    return done.stdout, done.stderr.decode(errors="replace").strip()[-500:]
 
 
 def private(name: str, flags: int) -> int:

@@ -5,11 +5,20 @@ volumes is started through `enter` in a user and mount namespace of its own, whe
 its own, appear at their paths; where a node forbids user namespaces such pods are refused. Either way the environment
 is the pod's, with PATH, HOME, TMPDIR and HOSTNAME where it says nothing.
 
-It isolates no more than that: such a container sees the node's files and processes as its user does.
+It separates no more than that. A container sees, and may change, all that the site's user can on this node:
+
+    files       the home directory, the spool, other pods' directories with their volumes and secrets; without volumes
+                of its own /tmp and /dev/shm, too
+    processes   all of the user's, other pods' and the runner among them: their environments, and to end them
+    the rest    network, IPC and host name are the node's
+
+So what does not trust each other needs a runtime with images, or allocations of its own. shareProcessNamespace is as
+good as given; a root directory that is read-only is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -32,14 +41,17 @@ class ProcessRuntime:
         self._refusal: str | None = None
         self._probed = False
 
-    def probe(self) -> str | None:
+    def probe(self) -> str:
         return f"Linux {platform.release()}"
 
     def check(self, order: PodOrder) -> str | None:
         for container in [*order.get("init_containers", ()), *order.get("containers", ())]:
             if not container.get("command") and not container.get("args"):
                 return f"container {container['name']}: it has no image, so it needs a command"
-            if container.get("mounts") and self._no_namespaces() is not None:
+            if container.get("read_only_root"):
+                words = "readOnlyRootFilesystem: its root directory is the node's; use a runtime with images"
+                return f"container {container['name']}: {words}"
+            if (container.get("mounts") or order.get("host_aliases")) and self._no_namespaces() is not None:
                 return f"container {container['name']}: volumes cannot be mounted on this node: {self._refusal}"
         return None
 
@@ -62,8 +74,9 @@ class ProcessRuntime:
         env = self._env(spec)
         cwd = spec.working_dir or spec.home
         if not spec.mounts and not tty:
-            program.find(argv[0], env, program.directory(cwd))
-            return Command(argv, env, cwd)
+            with contextlib.suppress(ValueError):  # else `enter` finds it out, and says it with an exit status
+                program.find(argv[0], env, program.directory(cwd))
+                return Command(argv, env, cwd)
         order: launch.Order = {"kind": "plain", "argv": argv, "env": env, "cwd": cwd, "tty": tty}
         if spec.mounts:
             order.update(kind="joined", pid=pid)

@@ -8,22 +8,26 @@ import signal
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+class NotFound(ValueError):
+    """There is no such program."""
+
+
 def find(name: str, env: dict[str, str], cwd: str) -> str:
     """The file to execute for `name`, looked for in the file system as it is seen here; ValueError with words."""
     if not name:
-        raise ValueError('exec: "": no command')
+        raise NotFound('exec: "": no command')
     if "/" in name:
         return runnable(os.path.join(cwd, name), name)
     for part in env.get("PATH", DEFAULT_PATH).split(":"):
         path = os.path.join(cwd, part, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    raise ValueError(f'exec: "{name}": executable file not found in $PATH')
+    raise NotFound(f'exec: "{name}": executable file not found in $PATH')
 
 
 def runnable(path: str, name: str) -> str:
     if not os.path.exists(path):
-        raise ValueError(f'exec: "{name}": stat {name}: no such file or directory')
+        raise NotFound(f'exec: "{name}": stat {name}: no such file or directory')
     if os.path.isdir(path):
         raise ValueError(f'exec: "{name}": is a directory')
     if not os.access(path, os.X_OK):

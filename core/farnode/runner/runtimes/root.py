@@ -46,8 +46,9 @@ class Root:
             namespaces.detach(path + path)  # the new root, seen through itself
         return root
 
-    def place(self, source: str, target: str, read_only: bool) -> None:
-        """Let `source`, a directory or a file, appear at `target`; OSError or ValueError with words when it cannot."""
+    def place(self, source: str, target: str, read_only: bool) -> str:
+        """Let `source`, a directory or a file, appear at `target`, and say which place that is without symbolic links;
+        OSError or ValueError with words when it cannot."""
         where = self.resolve(target)
         if where == "/" or any(where == name or where.startswith(name + "/") for name in FORBIDDEN):
             raise ValueError(f"nothing can be mounted at {target}")
@@ -56,6 +57,7 @@ class Root:
         namespaces.bind(source, self.path + where, read_only)
         if is_directory:
             self._owned[where] = not read_only
+        return where
 
     def resolve(self, path: str) -> str:
         """The path without symbolic links, as far as it exists."""
