@@ -92,7 +92,8 @@ class Watch:
             self._kills.look()
             self._pulse = Pulse.now()
             usages = await self._take(subjects, everything=False)
-            self._headroom = judgement.headroom(subjects, usages)
+            if instances == list(self._instances):  # else one that is not known yet may be at its limit
+                self._headroom = judgement.headroom(subjects, usages)
             for index, reason, message in judgement.sentences(subjects, usages):
                 self._end(instances[index], usages[index], reason, message)
         except Exception:
