@@ -18,7 +18,7 @@ from farnode.gateway.config import GatewayConfig
 from farnode.gateway.config_values import HostPort
 from farnode.model import annotations, gpu
 from farnode.model.fields import KINDS
-from tests.scenarios.scenario import Scenario, played
+from tests.scenarios.scenario import Scenario, load, played
 from tests.scenarios.stacks import STACKS
 
 README = Path(__file__).parents[1] / "README.md"
@@ -31,7 +31,7 @@ MADE = {
     "images.platform": "this host's",
 }
 """Defaults that depend on something; in words."""
-SIZES = {"quotas.bundleBytes", "quotas.spoolBytes", "images.maxBytes"}
+SIZES = {"limits.logSize", "quotas.bundleBytes", "quotas.spoolBytes", "images.maxBytes"}
 SHOWN = {
     "spec": "pod",
     "container": "container",
@@ -128,6 +128,20 @@ def scenarios() -> str:
     return "\n".join([f"| scenario | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|", *rows]) + "\n"
 
 
+def counts() -> str:
+    """How many scenarios there are, and how many of them a stack lacks something for."""
+    cells = [_cells(each) for each in played()]
+    lacking = [sum(row[place] != "yes" for row in cells) for place in range(len(STACKS))]
+    gaps = ", ".join(
+        f"{number} with `{stack.runtime}`" for number, stack in zip(lacking, STACKS, strict=True) if number
+    )
+    refused = len(load("refused"))
+    return (
+        f"{len(cells)} run on {len(STACKS)} stacks, but for {gaps}: `no` in the table gives the reason. "
+        f"{refused} more are refused, each by its field and with words (`tests/scenarios/pods/refused.yaml`).\n"
+    )
+
+
 def _cells(scenario: Scenario) -> list[str]:
     gaps = [[words for need, words in sorted(stack.gaps.items()) if need in scenario.needs] for stack in STACKS]
     return [f"no: {found[0]}" if found else "yes" for found in gaps]
@@ -138,6 +152,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "gpus": gpus,
     "fields": fields,
+    "played": counts,
     "scenarios": scenarios,
 }
 

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import termios
 import urllib.request
@@ -188,17 +189,19 @@ def test_port_forward(shell: Shell, client: Client, tmp_path: Path) -> None:
 
 
 def test_ports_by_name(shell: Shell, client: Client, tmp_path: Path) -> None:
-    pod = running(client, web("named", str(tmp_path), ports=[{"name": "http", "containerPort": 8123}]))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    pod = running(client, web("named", str(tmp_path), ports=[{"name": "http", "containerPort": port}]))
     with shell.popen("port-forward", pod.uid, "0:http", **PIPES) as process:
-        until(process.stdout, "-> 8123$")
+        until(process.stdout, f"-> {port}$")
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
-    for port, words in (
+    for ports, words in (
         ("0:web", b"named port 'web'; its ports are http"),
         ("70000", b"is not a port"),
         ("x:1", b"'x'"),
     ):
-        done = shell("port-forward", pod.uid, port)
+        done = shell("port-forward", pod.uid, ports)
         assert done.returncode == 1
         assert words in done.stderr
     client.delete(pod, grace=0)

@@ -176,3 +176,9 @@ def test_nothing_gets_out_of_the_target(tmp_path: Path) -> None:
     assert (outside / "f").read_text() == "x"
     with pytest.raises(archive.Garbled, match="is not the archive"):
         archive.unpack(lambda: b"noise" * 1000, name="d", target=target, into=False)
+
+
+def test_a_link_to_nothing_is_no_archive_of_ours(tmp_path: Path) -> None:
+    sent = made((entry("d", tarfile.DIRTYPE), b""), (entry("d/link", tarfile.LNKTYPE, "d/nothing"), b""))
+    with pytest.raises(archive.Garbled, match="not the archive of d"):
+        archive.unpack(sent, name="d", target=tmp_path / "d", into=False)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Faulty]:
-    with Faulty() as site:
+    with Faulty(settings={"limits": {"logSize": "4Gi"}}) as site:
         yield site
 
 

@@ -152,12 +152,14 @@ def test_a_pod_whose_port_is_taken_on_its_node_is_tried_elsewhere_later() -> Non
     planner, machine = planned(web(1), offers=(MAIN,))
     (wanted,) = step(planner, machine, 1.0)
     assert isinstance(wanted, s.AllocationWanted)
+    queued = machine.pods[str(uuid.UUID(int=1))].queued
     node(planner, machine, wanted.request.nonce, "n1")
     words = "Pod was rejected: Node didn't have enough free ports for the requested pod ports"
     frame = {"seq": 1, "uid": str(uuid.UUID(int=1)), "attempt": 1, "at": 3.0, "phase": "Failed", "ended": True}
     refused: Any = {**frame, "reason": "NodePorts", "message": words, "containers": [], "init_containers": []}
     machine.handle(s.RunnerEvents(3.0, wanted.request.nonce, f"i-{wanted.request.nonce}", [refused]))
     handed_back = machine.pods[str(uuid.UUID(int=1))]
+    assert handed_back.queued == queued, "its queue-timeout goes on"
     assert (handed_back.stage, handed_back.nonce, handed_back.refusals) == (Stage.QUEUED, None, 1)
     assert (handed_back.status["phase"], handed_back.status["message"]) == ("Pending", words)
     assert [type(one) for one in step(planner, machine, 4.0)] == []

@@ -44,6 +44,34 @@ def test_half_a_surrogate_pair_becomes_text() -> None:
     assert event["message"] == "?"
 
 
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"started_at": 1e300},
+        {"started_at": float("nan")},
+        {"at": -1e14},
+        {"seq": 2**70},
+        {"logs": {"a": 2**70}},
+        {"notes": [{"at": 2**70, "kind": "k", "reason": "r", "message": "m"}]},
+        {"containers": [{"name": "c", "state": {"running": {"startedAt": 2**70}}}]},
+        {"containers": [{"name": "c", "state": {"running": nested(250)}}]},
+    ],
+)
+def test_what_no_record_could_hold_is_dropped(field: dict[str, Any]) -> None:
+    assert read_events([{**EVENT, **field}, EVENT]) == [EVENT]
+
+
+def test_a_hello_is_made_text() -> None:
+    assert read_hello({**HELLO, "host": "\ud800"})["host"] == "?"
+
+
 def test_good_ones_pass_beside_bad_ones() -> None:
     assert read_events([{**EVENT, "seq": "9"}, EVENT, 5]) == [EVENT]
 

@@ -78,7 +78,8 @@ def test_a_post_start_hook_that_fails_ends_the_container(tmp_path: Path, hook: d
         )
         stage.start(containers=[main])
         ended = await stage.ended()
-        assert (ended["phase"], main_state(ended)["terminated"]["exitCode"]) == ("Failed", 7)
+        assert ended["phase"] == "Failed"
+        assert main_state(ended)["terminated"]["exitCode"] in (7, 143)  # the hook may fail before the trap is set
         assert stage.notes("FailedPostStartHook") == ["PostStartHook failed"]
         assert stage.notes("Killing") == ["FailedPostStartHook"]
         assert (tmp_path / "pre").exists()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from farnode.runner.logs import select_log
 from farnode.runner.runtime import Failure
 
 from .stage import Stage, main_state, play, shell
@@ -402,5 +403,44 @@ def test_a_runner_that_ends_starts_nothing(tmp_path: Path) -> None:
         assert (ended["phase"], ended["reason"]) == ("Failed", "AllocationEnding")
         assert "started_at" not in ended
         assert not (tmp_path / "pods").exists()
+
+    play(tmp_path, scenario)
+
+
+def test_a_fault_of_the_runner_lets_no_program_live(tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        probe: Any = {"action": {"kind": "exec", "command": ["true"]}, "period": None}
+        stage.start(containers=[shell("exec sleep 1000", readiness_probe=probe)])
+        assert (await stage.ended())["reason"] == "RunnerError"
+        assert not stage.children.pids
+
+    play(tmp_path, scenario)
+
+
+def test_a_log_that_cannot_be_begun_is_the_containers_failure(tmp_path: Path) -> None:
+    """Which runs again by its policy: the spool may have room then."""
+    log = tmp_path / "pods/u1/1.main.0.log"
+    log.mkdir(parents=True)
+
+    async def scenario(stage: Stage) -> None:
+        stage.start(restart_policy="OnFailure", containers=[shell("exit 0")])
+        ended = await stage.ended()
+        assert (ended["phase"], ended["containers"][0]["restartCount"]) == ("Succeeded", 1)
+        last = ended["containers"][0]["lastState"]["terminated"]
+        assert (last["reason"], last["message"]) == ("StartError", f"{log}: Is a directory")
+
+    play(tmp_path, scenario)
+
+
+def test_the_log_before_is_not_that_of_a_run_whose_post_start_hook_goes_on(tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        script = f"test -e {tmp_path}/again && {{ echo two; exec sleep 1000; }}; echo one; touch {tmp_path}/again"
+        hook: Any = {"kind": "sleep", "seconds": 60.0}
+        stage.start(restart_policy="Always", containers=[shell(script, post_start=hook)])
+        await stage.happens(lambda: len(stage._logs("main")) == 2)
+        await stage.printed("two")
+        pod = stage.roster.get("u1", 1)
+        assert pod is not None
+        assert select_log(pod, "main", previous=True) is pod.containers[0].logs[0]
 
     play(tmp_path, scenario)

@@ -181,7 +181,8 @@ def test_a_dead_link_is_given_up_before_the_fence(tmp_path: Path) -> None:
         await up(gateway)
         gateway.answering = False
         link = gateway.link
-        await asyncio.sleep(0.4)
+        assert link is not None
+        await asyncio.wait_for(link.accept(99).closed(), PATIENCE)
         gateway.answering = True
         await gateway.until(lambda: gateway.link is not link)
         await gateway.send(type="stop", uid="u1", attempt=1, grace=0)

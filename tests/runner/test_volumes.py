@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from farnode.runner import hosts
+from farnode.runner import hosts, sitepath, subpath
 from farnode.runner.content import Content
 from farnode.runner.removal import remove
 
@@ -361,6 +361,24 @@ def test_a_part_that_cannot_be(tmp_path: Path, part: dict[str, str], words: str)
         assert state["message"] == f"the mount of volume 'v' at /v: {words}"
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("kind", ["a part", "a path"])
+def test_two_pods_make_the_same_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Perhaps on two nodes: whoever is later finds it made."""
+    make = Path.mkdir
+
+    def later(self: Path, mode: int) -> None:
+        monkeypatch.setattr(Path, "mkdir", make)
+        make(self, parents=True)
+        self.mkdir(mode)
+
+    monkeypatch.setattr(Path, "mkdir", later)
+    if kind == "a part":
+        assert subpath.locate(str(tmp_path), "runs/7", writable=True) == f"{tmp_path}/runs/7"
+    else:
+        assert sitepath.locate({"path": f"{tmp_path}/runs/7", "type": "DirectoryOrCreate"}) == f"{tmp_path}/runs/7"
+    assert (tmp_path / "runs/7").is_dir()
 
 
 # ---- /etc/hosts --------------------------------------------------------------------------------------------------

@@ -183,6 +183,13 @@ def test_a_read_only_root(place: Place, image: dict[str, Any]) -> None:
     assert place.run(mounted_tmp)["code"] == 0
 
 
+def test_what_is_written_to_the_root_directory_is_bounded(place: Place, image: dict[str, Any]) -> None:
+    """By the container's limits; apptainer has a bound of its own, 64 MiB."""
+    text = "dd if=/dev/zero of=/much bs=1M count=1 && dd if=/dev/zero of=/more bs=1M count=100 || echo full"
+    result = place.run(place.spec(shell(text), image=image, root_size=4 << 20, env=env_of(place)))
+    assert (result["code"], result["out"]) == (0, "full\n"), result
+
+
 def test_devices(place: Place, image: dict[str, Any]) -> None:
     text = """
         for name in null zero full random urandom tty ptmx fd stdin stdout stderr pts shm; do
@@ -470,6 +477,14 @@ def test_it_sees_nothing_of_another_pod(place: Place, image: dict[str, Any]) -> 
     other = place.spec(argv, "other", image=image, env=env_of(place), working_dir="/")
     result = place.run(first, beside=other, signal=signal.SIGKILL)
     assert result["beside"]["out"].split() == ["0", "ptmx"], result
+
+
+def test_it_changes_nothing_of_the_nodes_settings(place: Place, image: dict[str, Any]) -> None:
+    """Some cgroups may be the user's: a container could lift its limits there, or end others."""
+    result = place.run(place.spec(shell("cat /proc/self/mounts"), image=image, env=env_of(place)))
+    mounts = [line.split() for line in result["out"].splitlines()]
+    writable = [path for _, path, _, options, *_ in mounts if path.startswith("/sys") and "ro" not in options.split(",")]
+    assert writable == [], result
 
 
 @pytest.mark.parametrize("form", [(name, "image") for name in OF_DIRECTORIES], ids="-".join)

@@ -51,7 +51,7 @@ async def to_main_process(client: AsyncClient, pod: Pod, container: str, stdin: 
         tty = False
     tty = session.usable_terminal(tty, stdin)
     attached = await client.attach(pod, container, stdin=stdin, stderr=not spec.get("tty"))
-    if stdin:
+    if stdin and tty:
         click.echo("If you don't see a command prompt, try pressing enter.", err=True)
     with terminal.raw() if tty else nullcontext():
         return await session.attend(attached, stdin, tty, redrawn=tty)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 import termios
 import tty
@@ -36,10 +35,13 @@ def size() -> tuple[int, int] | None:
 async def typed() -> AsyncGenerator[bytes, None]:
     """Standard input as it comes, until its end; nothing is read before it is asked for."""
     descriptor = sys.stdin.fileno()
-    at_once = stat.S_ISREG(os.fstat(descriptor).st_mode)  # a file never keeps its reader waiting, nor can it be polled
+    waits = True
     while True:
-        if not at_once:
-            await anyio.wait_readable(descriptor)
+        if waits:
+            try:
+                await anyio.wait_readable(descriptor)
+            except PermissionError:  # a file or /dev/null never keeps its reader waiting, nor can it be polled
+                waits = False
         data = os.read(descriptor, _CHUNK)
         if not data:
             return

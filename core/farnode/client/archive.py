@@ -107,7 +107,7 @@ def unpack(receive: Callable[[], bytes], *, name: str, target: Path, into: bool)
                 except tarfile.FilterError as error:
                     left_out.append(f"{entry.name}: {error}")
         reader.drain()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, KeyError, ValueError, OverflowError) as error:  # tarfile lets all of them out
         raise Garbled(f"what came is not the archive of {name}: {error}") from error
     except OSError as error:
         raise Permanent(f"{error.filename or target}: {error.strerror or error}") from error

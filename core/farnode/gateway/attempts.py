@@ -147,7 +147,6 @@ class Attempts(State):
                 pod,
                 stage=Stage.QUEUED,
                 nonce=None,
-                queued=at,
                 refusals=pod.refusals + 1,
                 retry=at + delay,
                 status=status,

@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from farnode.errors import Transient
 from farnode.gateway import stimuli as s
 from farnode.gateway.commands import command, inputs
@@ -28,6 +26,7 @@ from farnode.model.allocation import AllocationId, Refused
 from farnode.model.offer import Offer
 from farnode.model.order import order
 from farnode.providers.port import AllocationProvider
+from farnode.wire.frames import encode_message
 from farnode.wire.messages import Limits, PodOrder
 
 log = logging.getLogger(__name__)
@@ -139,7 +138,7 @@ class Dispatcher:
                 continue
             try:
                 made = self._order(pod)
-                length = len(orjson.dumps(made))
+                length = len(encode_message(made))
             except Exception as error:
                 log.exception("pod %s: its order cannot be made", uid)
                 self._fail(uid, f"its order cannot be made: {error}")
@@ -161,10 +160,14 @@ class Dispatcher:
             return
         try:
             message = inputs(self._order(pod))
+            length = len(encode_message(message))
         except Exception:
             log.exception("pod %s: its new inputs cannot be sent", uid)
-        else:
-            self._runners.send(nonce, message)
+            return
+        if length > ORDER_BYTES:
+            log.error("pod %s: its new inputs are %d bytes; a runner takes %d", uid, length, ORDER_BYTES)
+            return
+        self._runners.send(nonce, message)
 
     def _order(self, pod: PodRecord) -> PodOrder:
         made = order(
@@ -191,11 +194,17 @@ class Dispatcher:
         if (kind, key) in self._busy:
             work.close()
             return
+
+        async def alone() -> None:
+            try:
+                await self._guard(work)
+            finally:  # before the engine hears how it ended: what it then asks for is not the same
+                self._busy.discard((kind, key))
+
         self._busy.add((kind, key))
-        task = asyncio.create_task(self._guard(work))
+        task = asyncio.create_task(alone())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._busy.discard((kind, key)))
 
     async def _guard(self, work: Awaitable[None]) -> None:
         try:

@@ -59,7 +59,7 @@ class PodRecord:
     refused: str = ""
     """The image that was not had just now, until the pod says that it backs off."""
     refusals: int = 0
-    """Submissions refused for the moment, in a row."""
+    """Submissions refused for the moment, and nodes whose ports were taken."""
     images: tuple[Image, ...] = ()
     inputs: int = 0
     """The version of its inputs, as `PUT /v1/pods/{uid}/inputs` counts."""

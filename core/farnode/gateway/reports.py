@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 import orjson
@@ -18,6 +19,10 @@ from farnode.wire.messages import EventFrame, Held, Hello
 log = logging.getLogger(__name__)
 
 PHASES = ("Pending", "Running", "Succeeded", "Failed")
+_DEPTH = 16
+"""How deep in records and answers what a runner says may come to stand."""
+_LATEST = 253402300800
+"""Seconds: the end of the year 9999, the last one that has a name in RFC 3339."""
 
 
 def read_hello(message: dict[str, Any]) -> Hello:
@@ -32,9 +37,11 @@ def read_hello(message: dict[str, Any]) -> Hello:
         and isinstance(held, list)
         and all(map(_is_held, held))
     )
-    if not fine:
+    if not fine or (text := _storable(message)) is None:
         raise ProtocolError("a hello that is none")
-    return cast("Hello", {**message, "capacity": {"gpus": capacity.get("gpus", [])}, "held": held})
+    hello = cast("dict[str, Any]", text)
+    capacity, held = hello.get("capacity", {}), hello.get("held", [])
+    return cast("Hello", {**hello, "capacity": {"gpus": capacity.get("gpus", [])}, "held": held})
 
 
 def read_events(values: object) -> list[EventFrame]:
@@ -47,18 +54,29 @@ def read_events(values: object) -> list[EventFrame]:
 
 def _events(values: Iterable[object]) -> Iterable[EventFrame]:
     for value in values:
-        if _is_event(value):
-            yield cast("EventFrame", _as_text(value))
+        event = _storable(value) if _is_event(value) else None
+        if event is not None:
+            yield cast("EventFrame", event)
         else:
             log.error("an event that is none is dropped: %.200r", value)
 
 
-def _as_text(value: object) -> object:
-    """Half a surrogate pair is JSON but no text: no database takes it."""
-    try:
-        orjson.dumps(value)
-    except TypeError:
-        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+def _storable(value: object) -> object | None:
+    """As a database takes it: half a surrogate pair is JSON but no text. None for what it cannot take: a number beyond
+    64 bits, and what is nested too deep to become a part of a record."""
+    with suppress(TypeError):
+        orjson.dumps(_wrapped(value))
+        return value
+    with suppress(TypeError, RecursionError):
+        text: object = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        orjson.dumps(_wrapped(text))
+        return text
+    return None
+
+
+def _wrapped(value: object) -> object:
+    for _ in range(_DEPTH):
+        value = [value]
     return value
 
 
@@ -71,7 +89,7 @@ def _is_event(value: object) -> bool:
         and isinstance(value.get("uid"), str)
         and value.get("phase") in PHASES
         and all(isinstance(value.get(name, ""), str) for name in ("reason", "message", "host_ip", "pod_ip"))
-        and all(isinstance(value.get(name, 0.0), int | float) for name in ("at", "started_at"))
+        and all(_is_time(value.get(name, 0.0)) for name in ("at", "started_at"))
         and all(_is_containers(value.get(name, [])) for name in ("containers", "init_containers"))
         and _all(value.get("gpus", []), str)
         and isinstance(value.get("notes", []), list)
@@ -100,7 +118,7 @@ def _is_note(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     words = all(isinstance(value.get(name), str) for name in ("kind", "reason", "message"))
-    return words and isinstance(value.get("at"), int | float)
+    return words and _is_time(value.get("at"))
 
 
 def _is_held(value: Held) -> bool:
@@ -111,7 +129,11 @@ def _is_held(value: Held) -> bool:
 
 
 def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < _LATEST
 
 
 def _all(values: object, kind: type) -> bool:

@@ -174,6 +174,7 @@ class Gateway:
             document = self._machine.bundles[uid].document
             updated = parse_bundle({**document, **newer, "pod": document["pod"]})
             check_change(self._machine.bundles[uid], updated)
+            self._check_size(updated)
             await self._durable(s.InputsUpdated(self._engine.clock(), uid, version, updated))
         return max(version, known)
 

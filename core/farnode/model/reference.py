@@ -112,10 +112,10 @@ def _check_keys(reference: Reference, found: Input) -> int:
             raise Invalid(
                 reference.path, f"the {reference.kind} {reference.name!r} has no key {key!r}; its keys: {known}"
             )
-    taken = {key: value for key, value in values.items() if key in reference.keys or not reference.keys}
+    keys = [key for key in reference.keys or values if key in values]  # a key may become several files
     if reference.env:
-        _check_text(reference, taken)
-    return sum(map(len, taken.values()))
+        _check_text(reference, {key: values[key] for key in keys})
+    return sum(len(values[key]) for key in keys)
 
 
 def _check_text(reference: Reference, values: Mapping[str, bytes]) -> None:

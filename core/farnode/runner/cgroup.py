@@ -26,11 +26,18 @@ class Group:
     def __init__(self, path: str, memory: int | None, processes: int | None) -> None:
         os.mkdir(path, 0o700)
         self.path = path
+        try:
+            self._limit(memory, processes)
+        except OSError:
+            self.remove()
+            raise
+
+    def _limit(self, memory: int | None, processes: int | None) -> None:
         self._writes("memory.max", memory)
         if memory is not None:
-            _write(f"{path}/memory.oom.group", "1")
+            _write(f"{self.path}/memory.oom.group", "1")
             with contextlib.suppress(OSError):  # a node without swap
-                _write(f"{path}/memory.swap.max", "0")
+                _write(f"{self.path}/memory.swap.max", "0")
         self._writes("pids.max", processes)
 
     @property

@@ -114,11 +114,12 @@ class Container:
         self._unhealthy = self._expected = False
         if self._order.get("post_start"):
             self.state = self._waiting
-        self._next_log()
         try:
+            self._next_log()
             self._run = Run(self.attempt, self._order, self._gpus, self.logs[-1], self._changed, self._failed_probe)
         except (OSError, ValueError) as error:
-            self.logs[-1].end()
+            for log in self.logs[-1:]:
+                log.end()
             return self._not_started(error)
         self.attempt.note("Normal", "Created", f"Created container {self.name}")
         try:

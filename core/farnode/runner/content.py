@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from ..wire.messages import FileOrder
 from .removal import remove
-from .scratch import below
+from .scratch import below, make_missing
 
 DATA = "..data"
 KEPT = 2
@@ -81,10 +81,7 @@ def _top(path: str) -> str:
 
 def _write(root: str, file: FileOrder) -> None:
     path = below(root, file["path"])
-    if not path.parent.exists():
-        for parent in reversed([parent for parent in path.parents if not parent.exists()]):
-            parent.mkdir()
-            parent.chmod(0o755)
+    make_missing(path.parent, 0o755)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as content:
         content.write(base64.b64decode(file["data"]))

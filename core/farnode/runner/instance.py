@@ -143,6 +143,7 @@ class Instance:
             termination_log=Mount(directories.termination_log, message_path, False),
             read_only_root=order.get("read_only_root", False),
             processes=attempt.directories.processes() if attempt.order.get("share_processes") else None,
+            root_size=min(filter(None, (order.get("ephemeral_limit"), order.get("memory_limit"))), default=0),
             process_limit=attempt.order.get("limits", {}).get("processes", 0),
         )
 

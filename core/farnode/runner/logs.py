@@ -58,7 +58,7 @@ def select_log(pod: Pod, name: str, previous: bool) -> LogFile:
 
 
 def _previous(container: Container) -> LogFile | None:
-    if isinstance(container.state, Waiting):
+    if isinstance(container.state, Waiting) and container.instance is None:
         return container.logs[-1] if container.logs else None
     return container.logs[-2] if len(container.logs) > 1 else None
 

@@ -64,13 +64,12 @@ class Run:
     async def finish(self) -> Terminated:
         """Returns when nothing of it lives."""
         try:
-            if await self.instance.begun():
-                self._attempt.note("Normal", "Started", f"Started container {self._order['name']}")
-                if await self._post_start():
-                    self._begin()
-            if self._prober is not None:
-                await self.instance.child.exited
-                await self._prober.close()
+            try:
+                await self._attended()
+            except Exception:
+                self.instance.kill()  # a fault of ours: the program must not outlive it
+                await self.instance.finish()
+                raise
             return await self.instance.finish()
         finally:
             if self._ending is not None:
@@ -94,6 +93,16 @@ class Run:
         hook = self._pre_stop if self._order.get("pre_stop") else None
         self._ending = Ending(self._attempt.host.clock, self.instance, hook, after)
         self._ending.begin(grace, least)
+
+    async def _attended(self) -> None:
+        """Until nothing is done beside it any more."""
+        if await self.instance.begun():
+            self._attempt.note("Normal", "Started", f"Started container {self._order['name']}")
+            if await self._post_start():
+                self._begin()
+        if self._prober is not None:
+            await self.instance.child.exited
+            await self._prober.close()
 
     def _begin(self) -> None:
         self.running = True

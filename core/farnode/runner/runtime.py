@@ -54,7 +54,8 @@ class ContainerSpec:
     an empty file to appear where the pod says; a runtime that cannot show single files ignores it. `read_only_root`:
     nothing but volumes, /dev and what is mounted there can be written to. `processes` is a directory of the attempt's,
     where containers that see each other's processes find each other; None: they do not. `process_limit`: processes and
-    threads at once, 0 any number; where a container has a user namespace of its own. `began` is for the command.
+    threads at once, 0 any number; where a container has a user namespace of its own. `root_size`: bytes that may be
+    written to the root directory where that is kept in memory, 0 any number. `began` is for the command.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ContainerSpec:
     read_only_root: bool = False
     processes: str | None = None
     process_limit: int = 0
+    root_size: int = 0
     began: int | None = None
 
 

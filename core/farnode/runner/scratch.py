@@ -6,6 +6,7 @@ They lie on the node's own disk, those of memory medium in /dev/shm where it can
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import tempfile
@@ -134,6 +135,16 @@ def touch(path: str) -> str:
     """Make an empty file of mode 0600."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     return path
+
+
+def make_missing(directory: Path, mode: int) -> None:
+    """Make it, and those above it, where they are missing; the mode is exact, whatever the runner's umask. Others may
+    make them at the same time."""
+    for one in reversed([directory, *directory.parents]):
+        if not one.exists():
+            with contextlib.suppress(FileExistsError):
+                one.mkdir(0o700)
+                one.chmod(mode)
 
 
 def below(root: str, path: str) -> Path:

@@ -6,11 +6,13 @@ mounted, sometimes made, and never removed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 from ..wire.messages import VolumeOrder
+from .scratch import make_missing
 
 CHECKS = {
     "Directory": (stat.S_ISDIR, "a directory"),
@@ -57,11 +59,9 @@ def _check_type(path: str, real: str, kind: str) -> None:
 def _make(path: str, kind: str) -> None:
     """The mode is exact, whatever the runner's umask."""
     if kind == "Directory":
-        for parent in reversed([Path(path), *Path(path).parents]):
-            if not parent.exists():
-                parent.mkdir()
-                parent.chmod(0o755)
+        make_missing(Path(path), 0o755)
     elif kind == "File":
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.fchmod(descriptor, 0o644)
-        os.close(descriptor)
+        with contextlib.suppress(FileExistsError):  # another pod was faster
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            os.fchmod(descriptor, 0o644)
+            os.close(descriptor)

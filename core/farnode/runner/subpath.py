@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..wire.messages import MountOrder
 from .environment import REFERENCE, expand
-from .scratch import below
+from .scratch import below, make_missing
 
 
 def of(order: MountOrder, variables: Mapping[str, str]) -> str:
@@ -36,12 +36,5 @@ def locate(volume: str, part: str, writable: bool) -> str:
     if not where.exists():
         if not writable:
             raise ValueError(f"subPath {part!r} does not exist in the volume, which is read-only")
-        _make(where, stat.S_IMODE(os.stat(root).st_mode))
+        make_missing(where, stat.S_IMODE(os.stat(root).st_mode))
     return str(where)
-
-
-def _make(directory: Path, mode: int) -> None:
-    for one in reversed([directory, *directory.parents]):
-        if not one.exists():
-            one.mkdir(0o700)
-            one.chmod(mode)

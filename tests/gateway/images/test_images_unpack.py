@@ -166,6 +166,7 @@ def test_links_lead_inside(unpacked: Callable[..., Path], tmp_path: Path) -> Non
         ([link("a", "b"), link("b", "a"), file("a/x")], "leads through too many links"),
         ([file("big", bytes(2 * 10**6))], r"larger than the room that images have at this site \(images\.maxBytes\)"),
         ([file(f"{number}", b"") for number in range(3000)], "larger than the room"),
+        ([directory("d", size=-(1 << 30)), file("big", bytes(2 * 10**6))], "'d' has a size below zero"),
     ],
 )
 def test_what_is_refused(unpacked: Callable[..., Path], members: list[Member], words: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from farnode.gateway.storage import directory
 from farnode.gateway.storage.directory import StorageError
+from tests.providers.helpers import alive
 
 pytestmark = pytest.mark.anyio
 
@@ -100,3 +101,11 @@ async def test_a_quota_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(directory, "QUOTA_TIMEOUT", 0.1)
     with pytest.raises(StorageError, match=r"did not end within 0\.1 s"):
         await directory.set_quota(["sleep", "1000"])
+
+
+async def test_nothing_is_left_of_a_quota_command_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "QUOTA_TIMEOUT", 0.5)
+    child = tmp_path / "child"
+    with pytest.raises(StorageError, match="did not end"):
+        await directory.set_quota(["sh", "-c", f"sleep 1000 & echo $! > {child}; wait"])
+    assert not alive(int(child.read_text()))

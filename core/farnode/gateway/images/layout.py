@@ -68,6 +68,8 @@ async def _save(session: Session, blob: Blob, path: Path) -> None:
 
 async def _transfer(session: Session, blob: Blob, path: Path) -> None:
     with path.open("ab") as file:
+        if file.tell() == blob.size:  # it broke off behind its last byte
+            return
         async with session.blob(blob.digest, file.tell()) as response:
             if response.status_code == 200:
                 file.truncate(0)

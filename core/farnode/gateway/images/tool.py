@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _TAIL = 8192
@@ -30,7 +31,8 @@ async def run(argv: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str
         code = await process.wait()
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     return _words(output, code) if code else None
 

@@ -56,6 +56,8 @@ class Tree:
         self._fresh.clear()
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else it keeps the headers of all
+            if member.size < 0:
+                raise Refused(f"{member.name!r} has a size below zero")
             self._left -= member.size + _ENTRY
             if self._left < 0:
                 raise Refused("its files are larger than the room that images have at this site (images.maxBytes)")

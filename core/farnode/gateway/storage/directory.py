@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -39,19 +40,26 @@ def make(path: Path) -> bool:
 
 
 async def set_quota(argv: Sequence[str]) -> None:
-    """Run the site's command. StorageError with its words when it fails."""
+    """Run the site's command, of which nothing is left then. StorageError with its words when it fails."""
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            *argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a wrapper's children can be killed with it
         )
     except OSError as error:
         raise StorageError(f"the site's quota command cannot be run: {error}") from error
     try:
         said, _ = await asyncio.wait_for(process.communicate(), QUOTA_TIMEOUT)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise StorageError(f"the site's quota command did not end within {QUOTA_TIMEOUT:g} s") from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     if process.returncode:
         words = said.decode(errors="replace").strip()[-WORDS:]
         raise StorageError(f"the site's quota command failed ({process.returncode}): {words}")

@@ -31,6 +31,8 @@ SHORTEST, LONGEST = 10.0, 300.0
 """Seconds between two tries to make a claim ready, as between those to get an image."""
 AGAIN = 60.0
 """Seconds until a directory that could not be removed is tried again."""
+REMOVALS = 2
+"""At once: each may take hours, and the threads are needed by all else that is on a disk."""
 
 
 class Keeper:
@@ -39,6 +41,7 @@ class Keeper:
         self._classes = Classes(settings.storage_classes)
         self._engine = engine
         self._locks: WeakValueDictionary[ClaimKey, asyncio.Lock] = WeakValueDictionary()
+        self._removals = asyncio.Semaphore(REMOVALS)
 
     def check(self, owner: str, bundle: Bundle) -> None:
         """Invalid when the pod can never have the storage it asks for."""
@@ -121,13 +124,15 @@ class Keeper:
                 return
             try:
                 if claim.reclaim == "delete":
-                    await asyncio.to_thread(directory.remove, Path(claim.path))
+                    async with self._removals:
+                        await asyncio.to_thread(directory.remove, Path(claim.path))
             except OSError as error:
                 log.warning("claim %s/%s of %s: %s", claim.namespace, claim.name, claim.owner, error)
-                await asyncio.sleep(AGAIN)  # who asked for this asks again and again
+            else:
+                await self._engine.ask(s.ClaimGone(key))
+                log.info("claim %s/%s of %s is gone", claim.namespace, claim.name, claim.owner)
                 return
-            await self._engine.ask(s.ClaimGone(key))
-            log.info("claim %s/%s of %s is gone", claim.namespace, claim.name, claim.owner)
+        await asyncio.sleep(AGAIN)  # who asked for this asks again and again
 
 
 def _whose(claim: ClaimRecord) -> str:

@@ -16,7 +16,7 @@ def state(record: Record | None, now: float) -> AllocationState:
         cause = Cause(record.ended)
         return AllocationState(Phase.ENDED, job, cause, cause.value, record.words)
     if record.running:
-        return AllocationState(Phase.RUNNING, job, words="it is running", nodes=(os.uname().nodename,))
+        return AllocationState(Phase.RUNNING, job, words="its allocation runs", nodes=(os.uname().nodename,))
     if record.due > now:
         words = "it waits in the site's pretended queue"
         return AllocationState(Phase.QUEUED, job, None, "QueueDelay", words, expected_start=record.due)

@@ -77,6 +77,7 @@ def settle(order: dict[str, Any]) -> None:
     places = [root.place(f"{INSIDE}/{n}", target, ro) for n, (_, target, ro) in enumerate(order["mounts"])]
     for number in range(len(places)):
         namespaces.detach(f"{INSIDE}/{number}")
+    namespaces.protect_below("/sys")  # as `directory_root` does
     user.add(root, *order["user"])
     with contextlib.suppress(OSError, ValueError):
         root.directory(order["cwd"])
@@ -86,9 +87,7 @@ def settle(order: dict[str, Any]) -> None:
 
 def protect(but: list[str]) -> None:
     """Let nothing be written but below the places `but`."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        targets = {line.split()[4].replace("\\040", " ") for line in file}
-    for target in targets:
+    for target in set(namespaces.mounted()):
         if not any(target == each or target.startswith(each + "/") for each in but):
             namespaces.protect(target)
 

@@ -40,8 +40,10 @@ def available(environ: Mapping[str, str]) -> Available:
     """`environ` is the batch job's; its FARNODE_RUNTIMES names those that shall be tried, with colons between; without
     it all are. They are tried at the same time: each takes a while."""
     found = Available({}, {}, {})
-    with contextlib.suppress(OSError, KeyError):  # each says it again, in words, when it is tried
-        holder.provide(os.path.join(environ.get("FARNODE_ALLOCATION", ""), holder.NAME))
+    allocation = environ.get("FARNODE_ALLOCATION", "")
+    if allocation:
+        with contextlib.suppress(OSError, KeyError):  # each says it again, in words, when it is tried
+            holder.provide(os.path.join(allocation, holder.NAME))
     wanted = environ.get("FARNODE_RUNTIMES", "").split(":")
     made = [make(environ) for name, make in KNOWN.items() if name in wanted or wanted == [""]]
     with ThreadPoolExecutor(max(len(made), 1)) as pool:

@@ -102,6 +102,7 @@ class DirectoryRuntime(image.ImageRuntime):
             "holder": self.holder,
             "image": spec.image["path"],
             "base": os.path.join(spec.directory, "base"),
+            "root_size": spec.root_size,
             "shm": spec.shm,
             "mounts": in_order(mounts),
             "read_only_root": spec.read_only_root,

@@ -30,7 +30,7 @@ OF_THE_NODE = ("/etc/hosts", "/etc/resolv.conf")
 
 def make(order: dict[str, Any]) -> str:
     """Make it, with the order's mounts; its path. OSError or ValueError with words."""
-    root = Root(layered(order["image"], order["base"]), owned=True)
+    root = Root(layered(order["image"], order["base"], order["root_size"]), owned=True)
     processes(root)
     devices(root, order["shm"])
     for path in OF_THE_NODE:
@@ -46,10 +46,11 @@ def make(order: dict[str, Any]) -> str:
     return root.path
 
 
-def layered(image: str, base: str) -> str:
-    """The image with a layer in memory over it, at a place below the directory `base`."""
+def layered(image: str, base: str, size: int) -> str:
+    """The image with a layer in memory over it, at a place below the directory `base`. The layer takes at most `size`
+    bytes; 0: half of the node's memory, as the kernel has it."""
     os.makedirs(base, mode=0o700, exist_ok=True)
-    namespaces.mount("farnode", base, PLAIN, "tmpfs", "mode=755")
+    namespaces.mount("farnode", base, PLAIN, "tmpfs", f"mode=755,size={size}" if size else "mode=755")
     os.chdir(base)  # so that no path of the node is in the options, where a comma or a colon means something
     for name in ("image", "upper", "work", "root"):
         os.mkdir(name, 0o755)
@@ -70,6 +71,7 @@ def processes(root: Root) -> None:
     there = root.path + root.resolve("/sys")
     namespaces.bind("/sys", there)
     namespaces.protect(there)
+    namespaces.protect_below(there)  # cgroups above all: some are the user's, with other containers in them
 
 
 def devices(root: Root, shm: str) -> None:

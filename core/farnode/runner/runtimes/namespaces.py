@@ -33,6 +33,8 @@ LOCKED = {
     os.ST_RELATIME: MS_RELATIME,
 }
 """Flags of a mount that came from outside may not be taken off in a user namespace, so a remount repeats them."""
+ESCAPED = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
+"""In the kernel's lists of mounts; the backslash comes last."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -96,6 +98,23 @@ def protect(target: str) -> None:
     has = os.statvfs(target).f_flag
     kept = sum(flag for shown, flag in LOCKED.items() if has & shown)
     mount("none", target, MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
+
+
+def protect_below(target: str) -> None:
+    """The same for all that is mounted below `target`, as far as it can be reached."""
+    for place in mounted():
+        if place.startswith(target + "/"):
+            with contextlib.suppress(OSError):
+                protect(place)
+
+
+def mounted() -> list[str]:
+    """Where something is mounted, as seen from here."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        places = [line.split(" ")[4] for line in file]
+    for escaped, sign in ESCAPED.items():
+        places = [place.replace(escaped, sign) for place in places]
+    return places
 
 
 def take(path: str) -> int:
