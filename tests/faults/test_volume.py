@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farnode import Client, Pod
-from farnode.runner.execution import DRAIN
+from farnode.runner.output.execution import DRAIN
 from tests.faults.sites import Faulty
 from tests.faults.testimony import pod
 from tests.sites import wait_until

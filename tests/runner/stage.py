@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from farnode.runner.attempt import Host
-from farnode.runner.children import PR_SET_CHILD_SUBREAPER, Children
 from farnode.runner.clock import Timer
-from farnode.runner.devices import Devices
-from farnode.runner.leftovers import Leftovers
-from farnode.runner.resources import Resources
+from farnode.runner.limits.devices import Devices
+from farnode.runner.limits.resources import Resources
+from farnode.runner.pods.attempt import Host
+from farnode.runner.processes.children import PR_SET_CHILD_SUBREAPER, Children
+from farnode.runner.processes.leftovers import Leftovers
 from farnode.runner.roster import Roster
 from farnode.runner.runtime import Command, ContainerSpec, Failure
-from farnode.runner.scratch import Scratch
+from farnode.runner.storage.scratch import Scratch
 from farnode.wire.messages import PodOrder
 
 PATIENCE = 20.0

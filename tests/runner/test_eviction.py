@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from farnode.runner.disk import measured
-from farnode.runner.eviction import Layer, Stored, excesses, pod_limit, quantity, stored_by
+from farnode.runner.limits.disk import measured
+from farnode.runner.limits.eviction import Layer, Stored, excesses, pod_limit, quantity, stored_by
 
 from .stage import Stage, main_state, play, shell
 

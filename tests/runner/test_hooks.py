@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from farnode.runner.signals import stop_signal
+from farnode.runner.pods.signals import stop_signal
 
 from .stage import Stage, main_state, play, shell
 
@@ -31,6 +31,7 @@ def test_a_container_is_not_running_before_its_post_start_hook_is_done(tmp_path:
         readiness = {"action": command("exit 0"), "period": 1.0}
         stage.start(containers=[shell(HOLD, post_start=sleep(5.0), readiness_probe=readiness)])
         await stage.printed("up")
+        await stage.happens(lambda: stage.clock.armed)
         stage.clock.advance(4.9)
         status = stage.now()["containers"][0]
         assert status["state"] == {"waiting": {"reason": "ContainerCreating"}}
@@ -51,6 +52,7 @@ def test_the_next_container_starts_after_the_post_start_hook_of_the_one_before(t
         second = shell(HOLD, "second", post_start=command("exit 1"), restart_policy="Never")
         stage.start(containers=[first, second, shell("exit 0")])
         await stage.printed("up", "first")
+        await stage.happens(lambda: stage.clock.armed)
         assert not stage._logs("second")
         stage.clock.advance(5)
         ended = await stage.until(lambda event: "terminated" in main_state(event, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from farnode.runner.leftovers import Mark, children_of, mark_of, scanned_children_of, session_of
+from farnode.runner.processes.leftovers import Mark, children_of, mark_of, scanned_children_of, session_of
 
 
 def test_children_and_marks() -> None:

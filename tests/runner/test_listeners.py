@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from farnode.runner import listeners
-from farnode.runner.listeners import address_of
+from farnode.runner.processes import listeners
+from farnode.runner.processes.listeners import address_of
 
 STRANGER = """
 import socket, sys
@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 WITHOUT_IPV6 = """
 import os, socket, sys
-from farnode.runner.listeners import address_of
+from farnode.runner.processes.listeners import address_of
 with open("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "w") as switch:
     switch.write("1")
 server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=sys.argv[1] == "dual")

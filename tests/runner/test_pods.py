@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from farnode.runner.logs import select_log
+from farnode.runner.output.logs import select_log
 from farnode.runner.runtime import Failure
 
 from .stage import Stage, main_state, play, shell

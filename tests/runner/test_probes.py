@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from farnode.runner.probe import Tally
+from farnode.runner.probes.probe import Tally
 
 from .stage import Stage, main_state, play, shell
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from farnode.runner import actions
-from farnode.runner.actions import Outcome, Place
+from farnode.runner.probes import actions
+from farnode.runner.probes.actions import Outcome, Place
 
 from .gateway import certificate
 from .stage import Stage, play

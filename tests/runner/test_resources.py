@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from farnode.runner import memory, oom
-from farnode.runner.affinity import Cpus
-from farnode.runner.census import Census, Process, Resident
-from farnode.runner.cgroup import Delegation, counted
-from farnode.runner.judgement import AROUND, headroom, sentences
-from farnode.runner.leftovers import Mark
-from farnode.runner.memory import Held
-from farnode.runner.ports import MESSAGE, Claims, PortsTaken
-from farnode.runner.pulse import Pulse
-from farnode.runner.usage import Ledger, Subject, Usage
+from farnode.runner.limits import memory, oom
+from farnode.runner.limits.affinity import Cpus
+from farnode.runner.limits.census import Census, Process, Resident
+from farnode.runner.limits.cgroup import Delegation, counted
+from farnode.runner.limits.judgement import AROUND, headroom, sentences
+from farnode.runner.limits.memory import Held
+from farnode.runner.limits.ports import MESSAGE, Claims, PortsTaken
+from farnode.runner.limits.pulse import Pulse
+from farnode.runner.limits.usage import Ledger, Subject, Usage
+from farnode.runner.processes.leftovers import Mark
 
 from .stage import FakeClock, Stage, play, shell
 

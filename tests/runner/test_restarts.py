@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from farnode.runner.phase import restart_policy, restarts
-from farnode.runner.sharing import gpus_needed, shared
+from farnode.runner.pods.phase import restart_policy, restarts
+from farnode.runner.pods.sharing import gpus_needed, shared
 
 from .stage import Stage, main_state, play, shell
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farnode.runner.rotating import RotatingLog
+from farnode.runner.output.rotating import RotatingLog
 from farnode.wire.crilog import MAX_TEXT, Encoder, Reader, select
 from farnode.wire.messages import Limits, LogOptions
 from farnode.wire.rotation import kept, open_log
@@ -196,13 +196,15 @@ def test_a_flood_takes_no_more_than_it_may(tmp_path: Path) -> None:
     size, files = 1 << 20, 3
 
     async def scenario(gateway: FakeGateway, process: Process) -> None:
-        flood = "i=0; while [ $i -lt 20 ]; do seq -f $i.%.0f 100000; i=$((i+1)); done; echo 20.0"
+        flood = "i=0; while [ $i -lt 20 ]; do seq -f $i.%.0f 100000; i=$((i+1)); done"
+        flood += f"; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; echo 20.0"
         await gateway.start(shell(flood, limits={"log_size": size, "log_files": files}))
         await gateway.event(lambda event: event["phase"] == "Running")
         following = asyncio.ensure_future(everything(await gateway.open("logs", follow=True)))
         await gateway.start(shell("exit 3", uid="u2"))
         await gateway.ended("u2")
         assert not following.done()
+        (tmp_path / "go").touch()
         largest = 0
         while not following.done():
             largest = max(largest, used(gateway.allocation / "pods/u1"))

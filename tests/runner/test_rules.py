@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from farnode.runner.backoff import Backoff
-from farnode.runner.environment import command_line, expand
-from farnode.runner.phase import phase_alive, phase_ended, restarts
-from farnode.runner.state import Running, State, Terminated, Waiting
+from farnode.runner.pods.backoff import Backoff
+from farnode.runner.pods.environment import command_line, expand
+from farnode.runner.pods.phase import phase_alive, phase_ended, restarts
+from farnode.runner.pods.state import Running, State, Terminated, Waiting
 
 WAITING, RUNNING = Waiting("ContainerCreating"), Running(0)
 DONE, FAILED = Terminated(0, "Completed", "", 0, 1), Terminated(1, "Error", "", 0, 1)

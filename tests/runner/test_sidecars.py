@@ -173,6 +173,7 @@ def test_the_next_container_waits_for_the_hook_of_a_sidecar(tmp_path: Path) -> N
         inits = [sidecar(HOLD, post_start=hook), shell("exit 0", "next")]
         stage.start(init_containers=inits, containers=[shell("exit 0")], **VOLUME)
         await stage.printed("up", "side")
+        await stage.happens(lambda: stage.clock.armed)
         stage.clock.advance(6.9)
         assert "waiting" in state_of(stage.now(), "side")["state"]
         stage.clock.advance(0.1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farnode.runner import spawn
+from farnode.runner.processes import spawn
 from farnode.runner.runtime import Command
 
 REPORT = "umask; pwd; ps -o sid= -p $$ | tr -d ' '; echo $$; cat; env; grep -E 'SigIgn|SigBlk' /proc/self/status"

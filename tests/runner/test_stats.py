@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from farnode.runner import accelerators
-from farnode.runner.accelerators import amd, nvidia
-from farnode.runner.stats import Stats
+from farnode.runner.limits import accelerators
+from farnode.runner.limits.accelerators import amd, nvidia
+from farnode.runner.limits.stats import Stats
 
 from .gateway import FakeGateway, everything, order, running
 from .stage import Stage, play, shell

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from farnode.runner import hosts, sitepath, subpath
-from farnode.runner.content import Content
-from farnode.runner.removal import remove
+from farnode.runner.storage import hosts, sitepath, subpath
+from farnode.runner.storage.content import Content
+from farnode.runner.storage.removal import remove
 
 from .stage import Stage, entries, main_state, read, shell, stage
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from farnode.runner import gpu
+from farnode.runner.limits import gpu
 
 
 @pytest.mark.parametrize(

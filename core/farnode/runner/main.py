@@ -23,21 +23,21 @@ from typing import Any
 
 from ..wire.link import Link
 from ..wire.messages import PROTOCOL, Hello
-from .attempt import Host
-from .cgroup import Delegation
-from .children import Children
 from .clock import SystemClock
 from .connection import Connection, Gateway, Refused
-from .devices import Devices
 from .journal import Journal
-from .leftovers import Leftovers
-from .resources import Resources
+from .limits.cgroup import Delegation
+from .limits.devices import Devices
+from .limits.resources import Resources
+from .limits.stats import Stats
+from .output.streams import Streams
+from .pods.attempt import Host
+from .processes.children import Children
+from .processes.leftovers import Leftovers
 from .roster import Roster
 from .runtimes.available import available
-from .scratch import Scratch
 from .settings import Settings, address_towards
-from .stats import Stats
-from .streams import Streams
+from .storage.scratch import Scratch
 
 HARD_FENCE = 10.0
 """Seconds after the time to fence at which the runner is ended whatever it is doing."""

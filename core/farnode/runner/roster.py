@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Callable
 
 from ..wire.messages import EventFrame, Held, Inputs, PodOrder, Stop
-from . import ports
-from .attempt import Host
-from .devices import Devices
-from .pod import Pod
-from .ports import Claims, PortsTaken
-from .sharing import gpus_needed
+from .limits import ports
+from .limits.devices import Devices
+from .limits.ports import Claims, PortsTaken
+from .pods.attempt import Host
+from .pods.pod import Pod
+from .pods.sharing import gpus_needed
 
 Key = tuple[str, int]
 """UID and number of an attempt."""

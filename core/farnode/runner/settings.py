@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..wire.messages import Capacity
-from . import gpu
+from .limits import gpu
 
 KILL_WAIT = 25.0
 """Seconds between SIGTERM and SIGKILL; Slurm's KillWait is 30 where a site has not changed it."""

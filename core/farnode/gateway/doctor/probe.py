@@ -94,7 +94,7 @@ def archive(directory: Path) -> "dict[str, Any]":
     sys.path.insert(0, str(directory / "runner.pyz"))
     try:
         runtimes = importlib.import_module("farnode.runner.runtimes.available")
-        gpu = importlib.import_module("farnode.runner.gpu")
+        gpu = importlib.import_module("farnode.runner.limits.gpu")
         _, versions, problems = runtimes.available(dict(os.environ))
     except Exception as error:  # whatever it is, the doctor must hear of it
         return {"broken": repr(error)}

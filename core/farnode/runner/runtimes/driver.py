@@ -1,8 +1,8 @@
 """What of a GPU's driver a container needs of its node: the devices, and for NVIDIA libraries that match the kernel's.
 
 Apptainer brings both itself (`--nv`, `--rocm`); this is for the other runtimes. Which devices a program then uses is
-told by its environment (see `farnode.runner.gpu`), and a batch system may let it open no others. The libraries are
-those the node's own programs would find (`ldconfig -p`), in one directory of the container.
+told by its environment (see `farnode.runner.limits.gpu`), and a batch system may let it open no others. The libraries
+are those the node's own programs would find (`ldconfig -p`), in one directory of the container.
 """
 
 from __future__ import annotations

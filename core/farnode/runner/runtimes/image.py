@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from ...wire.messages import PodOrder
-from .. import gpu
+from ..limits import gpu
 from ..runtime import Command, ContainerSpec, Failure, Mount, NotYet
 from . import batch, holder, launch, terminal
 

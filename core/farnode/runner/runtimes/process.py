@@ -25,7 +25,7 @@ import subprocess
 from collections.abc import Mapping
 
 from ...wire.messages import PodOrder
-from .. import gpu
+from ..limits import gpu
 from ..runtime import Command, ContainerSpec, Failure, Mount
 from . import batch, launch, program
 from .root import in_order

@@ -1,0 +1,89 @@
+"""One more program in a running container whose end is its answer: what exec probes and hooks run.
+
+It lives no longer than who waits for it, its container, or itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..output import pipes
+from ..pods.attempt import Attempt
+from ..pods.instance import Instance
+from ..processes.children import Child
+from ..processes.leftovers import kill_trees
+from ..runtime import NotYet
+from .timeout import ended
+
+LONGEST = 10 * 1024
+"""Bytes of output that are kept, as the kubelet does; what follows is read and forgotten."""
+SETTING_UP = 0.05
+"""Seconds between two tries to enter a container that is being set up."""
+
+
+class Answer(NamedTuple):
+    exit_code: int
+    output: bytes
+
+
+async def run(attempt: Attempt, instance: Instance, argv: Sequence[str]) -> Answer:
+    """Raises OSError or ValueError with words when it cannot be started."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    try:
+        try:
+            child = await _started(attempt, instance, argv, theirs)
+        finally:
+            os.close(theirs)
+        return await _answer(instance, child, ours)
+    finally:
+        os.close(ours)
+
+
+async def _started(attempt: Attempt, instance: Instance, argv: Sequence[str], output: int) -> Child:
+    while not instance.child.exited.done():
+        try:
+            command = attempt.runtime.exec(instance.spec, instance.child.pid, list(argv), False)
+        except NotYet:
+            await asyncio.wait({instance.child.exited}, timeout=SETTING_UP)
+            continue
+        return attempt.host.children.start(instance.own(command), (None, output, output))
+    raise ValueError("the container is not running")
+
+
+async def _answer(instance: Instance, child: Child, descriptor: int) -> Answer:
+    instance.execs.add(child.pid)
+    child.exited.add_done_callback(lambda _: instance.execs.discard(child.pid))
+    output = bytearray()
+    reading = asyncio.ensure_future(_read(descriptor, output))
+    try:
+        code = await asyncio.shield(child.exited)
+        await ended(reading)
+        _read_rest(descriptor, output)
+        return Answer(code, bytes(output))
+    finally:
+        if not child.exited.done():
+            kill_trees([child.pid])
+        await ended(reading)
+
+
+async def _read(descriptor: int, output: bytearray) -> None:
+    while True:
+        data = await pipes.read(descriptor)
+        if not data:
+            return
+        output += data[: LONGEST - len(output)]
+
+
+def _read_rest(descriptor: int, output: bytearray) -> None:
+    """What the program wrote last, whoever else still holds the pipe."""
+    with contextlib.suppress(BlockingIOError):
+        while len(output) < LONGEST:
+            data = os.read(descriptor, LONGEST - len(output))
+            if not data:
+                return
+            output += data
