@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,17 @@ class Shell:
         path.write_text(yaml.safe_dump_all(documents))
         return str(path)
 
-    def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def popen(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Killed where the test fails."""
         environment = {**os.environ, "FARNODE_CONFIG": str(self.config)}
-        return subprocess.Popen([sys.executable, "-m", "farnode.cli", *words], env=environment, **options)
+        argv = [sys.executable, "-m", "farnode.cli", *words]
+        with subprocess.Popen(argv, env=environment, **options) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import anyio
 import click
+from anyio.abc import TaskStatus
 
 from farnode.cli import terminal
 from farnode.client.execution import ExecSession
@@ -30,7 +31,7 @@ async def attend(session: ExecSession, stdin: bool, tty: bool, redrawn: bool = F
         if stdin:
             tasks.start_soon(_send_typed, session)
         if tty:
-            tasks.start_soon(_send_sizes, session)
+            await tasks.start(_send_sizes, session)
         await _print(session)
         tasks.cancel_scope.cancel()
     assert session.exit_code is not None
@@ -60,8 +61,15 @@ async def _send_typed(session: ExecSession) -> None:
     await session.close_stdin()
 
 
-async def _send_sizes(session: ExecSession) -> None:
+async def _send_sizes(session: ExecSession, *, task_status: TaskStatus[None]) -> None:
+    """Also the one it has now: it may have changed before anybody heard of it."""
     with anyio.open_signal_receiver(signal.SIGWINCH) as signals:
+        await _send_size(session)
+        task_status.started()
         async for _ in signals:
-            if (size := terminal.size()) is not None:
-                await session.resize(*size)
+            await _send_size(session)
+
+
+async def _send_size(session: ExecSession) -> None:
+    if (size := terminal.size()) is not None:
+        await session.resize(*size)
