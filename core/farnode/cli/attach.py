@@ -35,11 +35,11 @@ def attach(pod: str, container: str | None, stdin: bool, tty: bool) -> None:
 
 async def _attach(client: AsyncClient, wanted: str, container: str | None, stdin: bool, tty: bool) -> int:
     pod = await client.pod(wanted)
-    return await to_main_process(client, pod, container or pod.default_container, stdin, tty)
+    return (await to_main_process(client, pod, container or pod.default_container, stdin, tty)).code
 
 
-async def to_main_process(client: AsyncClient, pod: Pod, container: str, stdin: bool, tty: bool) -> int:
-    """Until it ends; its exit code. As kubectl: what the container lacks is said, and done without."""
+async def to_main_process(client: AsyncClient, pod: Pod, container: str, stdin: bool, tty: bool) -> session.End:
+    """Until it ends. As kubectl: what the container lacks is said, and done without."""
     spec = pod.container_manifest(container)
     if spec is None:
         raise NotFound(f"container {container!r} is not one of: {', '.join([*pod.init_containers, *pod.containers])}")

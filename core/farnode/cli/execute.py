@@ -40,4 +40,4 @@ async def _execute(
     size = terminal.size() if tty else None
     found = await client.pod(pod)
     begun = await client.exec(found, command, container, stdin=stdin, tty=tty, size=size)
-    return await session.attend(begun, stdin, tty)
+    return (await session.attend(begun, stdin, tty)).code

@@ -21,11 +21,14 @@ _REMOVAL = 10.0
 
 
 async def interact(client: AsyncClient, documents: Sequence[Document], tty: bool) -> int:
-    """Submits the pod, attaches to it, and returns its exit code."""
+    """Submits the pod, attaches to it, and returns its exit code. A pod that had said all before there was anybody to
+    hear it shows its log."""
     (pod,) = await client.submit(documents)
     pod = await _started(client, pod)
     try:
-        await to_main_process(client, pod, pod.default_container, True, tty)
+        end = await to_main_process(client, pod, pod.default_container, True, tty)
+        if not end.printed:
+            await _copy_log(client, pod)
     except (Invalid, Permanent) as error:
         click.echo(f"cannot attach to it ({error}); its log:", err=True)
         await _copy_log(client, pod)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import aclosing
+from typing import NamedTuple
 
 import anyio
 import click
@@ -12,6 +13,13 @@ from anyio.abc import TaskStatus
 
 from farnode.cli import terminal
 from farnode.client.execution import ExecSession
+
+
+class End(NamedTuple):
+    """Of a session: its exit code, and how many bytes came out of it."""
+
+    code: int
+    printed: int
 
 
 def usable_terminal(asked: bool, stdin: bool) -> bool:
@@ -22,8 +30,8 @@ def usable_terminal(asked: bool, stdin: bool) -> bool:
     return asked and usable
 
 
-async def attend(session: ExecSession, stdin: bool, tty: bool, redrawn: bool = False) -> int:
-    """Input to it and output from it until it ends; its exit code. `redrawn`: what draws on its terminal shall do so
+async def attend(session: ExecSession, stdin: bool, tty: bool, redrawn: bool = False) -> End:
+    """Input to it and output from it until it ends. `redrawn`: what draws on its terminal shall do so
     again for a newcomer."""
     async with session, anyio.create_task_group() as tasks:
         if redrawn:
@@ -32,10 +40,10 @@ async def attend(session: ExecSession, stdin: bool, tty: bool, redrawn: bool = F
             tasks.start_soon(_send_typed, session)
         if tty:
             await tasks.start(_send_sizes, session)
-        await _print(session)
+        printed = await _print(session)
         tasks.cancel_scope.cancel()
     assert session.exit_code is not None
-    return session.exit_code
+    return End(session.exit_code, printed)
 
 
 async def _redraw(session: ExecSession) -> None:
@@ -46,12 +54,15 @@ async def _redraw(session: ExecSession) -> None:
         await session.resize(rows, cols)
 
 
-async def _print(session: ExecSession) -> None:
+async def _print(session: ExecSession) -> int:
+    printed = 0
     streams = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     async with aclosing(session.output()) as output:
         async for stream, data in output:
             streams[stream].write(data)
             streams[stream].flush()
+            printed += len(data)
+    return printed
 
 
 async def _send_typed(session: ExecSession) -> None:
