@@ -12,9 +12,9 @@ from tests.scenarios.stage import Json, Scene, Stage, shell, unique
 from tests.scenarios.test_logs import HOLD, let_go
 
 SEARCH = """
-found() { grep -qs "$ONE$TWO" && echo "$1"; }
+found() { text=$(cat); case "$text" in *"$ONE$TWO"*) echo "$1";; esac; }
 cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | found environment
-cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -v 'ONE' | found command
+cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | found command
 grep -rs "$ONE$TWO" $PLACES 2>/dev/null | found files
 echo "gpu $CUDA_VISIBLE_DEVICES"
 """
