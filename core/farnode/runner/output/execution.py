@@ -12,7 +12,6 @@ import fcntl
 import os
 import termios
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ...wire.frames import Channel
@@ -20,32 +19,26 @@ from ...wire.link import Data, Stream, StreamClosed
 from ...wire.messages import ExecOptions
 from ..pods.attempt import Attempt
 from ..pods.container import Container
-from ..pods.instance import Instance
 from ..processes.children import Child
 from ..processes.leftovers import kill_trees
 from ..processes.spawn import Stdio
-from ..runtime import NotYet
+from ..runtime import Command
 from . import pipes, pty
 from .logs import Unavailable
 
 DRAIN = 2.0
 """Seconds to wait for the rest of the output when the process is gone but a child of it holds the pipe."""
-SETTING_UP = 0.05
-"""Seconds between two tries to enter a container that is being set up."""
 
 
 class Session:
     """The process and our ends of its pipes, or of its terminal (one descriptor for all)."""
 
-    def __init__(self, attempt: Attempt, instance: Instance, options: ExecOptions) -> None:
+    def __init__(self, attempt: Attempt, command: Command, options: ExecOptions) -> None:
         self.terminal: int | None = None
         self.input: pipes.Sink | None = None
         self.outputs: dict[Channel, int] = {}
         self._theirs: list[int] = []
-        tty = options.get("tty", False)
-        spec = replace(instance.spec, env={"TERM": "xterm", **instance.spec.env}) if tty else instance.spec
-        command = instance.own(attempt.runtime.exec(spec, instance.child.pid, options.get("command", []), tty))
-        stdio = self._open_terminal(options) if tty else self._open_pipes(options)
+        stdio = self._open_terminal(options) if options.get("tty") else self._open_pipes(options)
         try:
             self.child: Child = attempt.host.children.start(command, stdio)
         except BaseException:
@@ -101,7 +94,8 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
     if instance is None:
         raise Unavailable(f'container not found ("{container.name}")')
     try:
-        session = await _begun(container.attempt, instance, options)
+        command = await instance.one_more(options.get("command", []), options.get("tty", False))
+        session = Session(container.attempt, command, options)
     except (OSError, ValueError) as error:
         raise Unavailable(f"exec failed: {error}") from error
     instance.execs.add(session.child.pid)
@@ -125,17 +119,6 @@ async def serve(stream: Stream, container: Container, options: Any) -> None:
         session.close()
 
 
-async def _begun(attempt: Attempt, instance: Instance, options: ExecOptions) -> Session:
-    """Its pod counts as running while a container is still being set up: wait for that, or for its end."""
-    while True:
-        try:
-            return Session(attempt, instance, options)
-        except NotYet:
-            if instance.child.exited.done():
-                raise
-            await asyncio.wait({instance.child.exited}, timeout=SETTING_UP)
-
-
 class _Pump:
     """One output, from its pipe onto the stream as fast as that is read."""
 
@@ -143,7 +126,7 @@ class _Pump:
         self._stream = stream
         self._channel = channel
         self._descriptor = descriptor
-        self._taken = self._sent = 0
+        self._taken = self.sent = 0
 
     async def run(self) -> None:
         with contextlib.suppress(StreamClosed, OSError):
@@ -153,11 +136,7 @@ class _Pump:
                     return
                 self._taken += len(data)
                 await self._stream.send(self._channel, data)
-                self._sent += len(data)
-
-    @property
-    def sent(self) -> int:
-        return self._sent
+                self.sent += len(data)
 
     @property
     def written(self) -> int:

@@ -18,7 +18,7 @@ from ..output.capture import LogFile
 from ..output.stdio import StandardStreams
 from ..processes.children import Child
 from ..processes.leftovers import Mark, kill_trees, tree
-from ..runtime import Command, ContainerSpec, Mount
+from ..runtime import Command, ContainerSpec, Mount, NotYet
 from . import environment
 from .attempt import Attempt
 from .beginning import Beginning
@@ -28,6 +28,8 @@ from .termination import message_of
 
 DRAIN = 2.0
 """Seconds to wait for the rest of the output when all known processes are gone but someone holds the pipe."""
+SETTING_UP = 0.05
+"""Seconds between two tries to enter a container that is being set up."""
 START_ERROR = 128
 KILLED = 128 + signal.SIGKILL
 
@@ -70,6 +72,17 @@ class Instance:
         """The command of a process of the container: within its confines, and with its marks."""
         command = self.confines.hold(command)
         return replace(command, env={**command.env, **self.marks()}, cwd=command.cwd or self.spec.home)
+
+    async def one_more(self, argv: Sequence[str], tty: bool = False) -> Command:
+        """The command of one more process in it, as soon as it can be entered; OSError or ValueError with words when it
+        cannot be."""
+        spec = replace(self.spec, env={"TERM": "xterm", **self.spec.env}) if tty else self.spec
+        while not self.child.exited.done():
+            try:
+                return self.own(self._attempt.runtime.exec(spec, self.child.pid, list(argv), tty))
+            except NotYet:
+                await asyncio.wait({self.child.exited}, timeout=SETTING_UP)
+        raise ValueError("the container is not running")
 
     def subject(self) -> Subject:
         """It as those see it who watch what it uses."""

@@ -16,13 +16,10 @@ from ..pods.attempt import Attempt
 from ..pods.instance import Instance
 from ..processes.children import Child
 from ..processes.leftovers import kill_trees
-from ..runtime import NotYet
 from .timeout import ended
 
 LONGEST = 10 * 1024
 """Bytes of output that are kept, as the kubelet does; what follows is read and forgotten."""
-SETTING_UP = 0.05
-"""Seconds between two tries to enter a container that is being set up."""
 
 
 class Answer(NamedTuple):
@@ -36,23 +33,12 @@ async def run(attempt: Attempt, instance: Instance, argv: Sequence[str]) -> Answ
     os.set_blocking(ours, False)
     try:
         try:
-            child = await _started(attempt, instance, argv, theirs)
+            child = attempt.host.children.start(await instance.one_more(argv), (None, theirs, theirs))
         finally:
             os.close(theirs)
         return await _answer(instance, child, ours)
     finally:
         os.close(ours)
-
-
-async def _started(attempt: Attempt, instance: Instance, argv: Sequence[str], output: int) -> Child:
-    while not instance.child.exited.done():
-        try:
-            command = attempt.runtime.exec(instance.spec, instance.child.pid, list(argv), False)
-        except NotYet:
-            await asyncio.wait({instance.child.exited}, timeout=SETTING_UP)
-            continue
-        return attempt.host.children.start(instance.own(command), (None, output, output))
-    raise ValueError("the container is not running")
 
 
 async def _answer(instance: Instance, child: Child, descriptor: int) -> Answer:

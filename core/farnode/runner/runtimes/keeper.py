@@ -4,15 +4,10 @@ and ended with what it holds."""
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 
 from . import holder, program, tree
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PATIENCE = 10
 """Seconds a tool may take to clean up (to unmount an image) when the container is done."""
@@ -63,15 +58,12 @@ class Keeper:
         stands = os.read(self._ready, 1)
         os.close(self._ready)
         if stands:
-            for pid in itertools.chain([self.pid], self._descendants()):
+            for pid in (self.pid, *tree.descendants(self.pid)):
                 with contextlib.suppress(OSError):
                     if tree.stat_of(pid)[0] == holder.NAME:
                         return pid
         self.end()
         raise ToolFailed(self.words())
-
-    def _descendants(self) -> Iterator[int]:
-        yield from tree.descendants(self.pid)
 
     def words(self) -> str:
         """What the tool said was fatal, or else its last words."""

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..runtime import Command, ContainerSpec, Failure
+from .keeper import MARK
 
 Order = dict[str, Any]
 CODE = (
@@ -25,7 +26,6 @@ CODE = (
 )
 """Works from the archive and from a source tree. The package is made by hand because in a source tree its own
 `__init__` is the public face, which needs more than the standard library."""
-MARK = "FARNODE_"
 PATIENCE = 30.0
 """Seconds a tool may take to answer when it is tried."""
 
