@@ -15,6 +15,9 @@ from click.testing import CliRunner, Result
 
 from farnode.cli import main
 from tests.client.fake import Gateway, running
+from tests.sites.fixtures import embedded_site
+
+__all__ = ["embedded_site"]
 
 
 class Shell:

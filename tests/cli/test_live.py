@@ -23,9 +23,6 @@ import yaml
 from farnode import Client, Pod
 from tests.client.live import printed, program, running, web
 from tests.sites import EmbeddedSite
-from tests.sites.fixtures import embedded_site
-
-__all__ = ["embedded_site"]
 
 PATIENCE = 30
 PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

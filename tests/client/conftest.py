@@ -9,6 +9,9 @@ import pytest
 from farnode import AsyncClient
 from farnode.client.patience import Patience
 from tests.client.fake import Gateway, running
+from tests.sites.fixtures import box_site, embedded_site
+
+__all__ = ["box_site", "embedded_site"]
 
 QUICK = Patience(total=10, first=0.001, most=0.01)
 

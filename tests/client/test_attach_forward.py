@@ -17,9 +17,6 @@ import pytest
 from farnode import AsyncClient, Client, Invalid, NotFound, Permanent, Pod, Site
 from tests.client.live import printed, program, running, web
 from tests.sites import EmbeddedSite
-from tests.sites.fixtures import embedded_site
-
-__all__ = ["embedded_site"]
 
 BIG = 8 * 2**20
 

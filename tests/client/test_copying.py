@@ -15,9 +15,6 @@ from farnode import Client, NotFound, Permanent, Pod
 from farnode.client import archive
 from tests.client.live import program, running
 from tests.sites import EmbeddedSite
-from tests.sites.fixtures import embedded_site
-
-__all__ = ["embedded_site"]
 
 BIG = 64 * 2**20
 

@@ -12,9 +12,6 @@ import pytest
 from farnode import Client, Permanent, Pod
 from tests.client.live import running
 from tests.sites.box import BoxSite
-from tests.sites.fixtures import box_site
-
-__all__ = ["box_site"]
 
 pytestmark = pytest.mark.system
 

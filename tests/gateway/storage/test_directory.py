@@ -11,7 +11,7 @@ import pytest
 
 from farnode.gateway.storage import directory
 from farnode.gateway.storage.directory import StorageError
-from tests.providers.helpers import alive
+from tests.providers.helpers import alive, until
 
 pytestmark = pytest.mark.anyio
 
@@ -108,4 +108,4 @@ async def test_nothing_is_left_of_a_quota_command_that_hangs(tmp_path: Path, mon
     child = tmp_path / "child"
     with pytest.raises(StorageError, match="did not end"):
         await directory.set_quota(["sh", "-c", f"sleep 1000 & echo $! > {child}; wait"])
-    assert not alive(int(child.read_text()))
+    await until(lambda: not alive(int(child.read_text())))  # who dies a moment after the signal
