@@ -81,6 +81,23 @@ class Walltime(_Part):
     """Asked for beyond a pod's own deadline: a runner needs time to start, and to end its pods with grace."""
 
 
+class Pilots(_Part):
+    """Allocations that run many pods, one after another and beside each other."""
+
+    enabled: bool = True
+    """Without pilots each pod is a batch job of its own."""
+    cores: int | None = Field(default=None, ge=1)
+    """Of one pilot at most; a whole node where nothing is said. Pilots are smaller where fewer pods wait."""
+    walltime: Duration = Field(default=4 * 3600.0, gt=0)
+    """Asked for, or more where a pod needs it: long enough to be worth a wait in the queue."""
+    idle_after: Duration = Field(default=120.0, gt=0)
+    """A pilot without pods for so long is given back: long enough for the next cell of a notebook."""
+    max: int = Field(default=64, ge=1)
+    """Queued or running at once."""
+    first: int = Field(default=4, ge=1)
+    """Queued at once while none runs; with each that starts, two more may queue: a queue is not flooded by a mistake."""
+
+
 class Retention(_Part):
     """How long things are kept that nobody needs to run."""
 
@@ -93,6 +110,8 @@ class Quotas(_Part):
 
     pods_per_owner: int = Field(default=10_000, ge=1)
     """Pods not ended yet; ten times what one virtual node is usually given."""
+    node_hours_per_day: float | None = Field(default=None, gt=0)
+    """Of allocations, for one owner and day (UTC); what would begin beyond it waits for the next day."""
     bundle_bytes: Size = Field(default=4 * 1024**2, ge=64 * 1024)
     """One pod with all its ConfigMaps and Secrets; the kube-apiserver's own objects end at 1.5 MiB each."""
     spool_bytes: Size = Field(default=50 * 1024**3, ge=1024**2)
@@ -225,9 +244,12 @@ class GatewayConfig(_Part):
     """Between questions to the batch system, one for all allocations; runners tell the rest, so it may be slow."""
     settle_after: Duration = Field(default=30.0, ge=0)
     """How long a submission whose answer was lost may take to show up before it is made again."""
+    starve_after: Duration = Field(default=300.0, gt=0)
+    """A pod that waited so long for room that smaller ones keep taking gets a runner's room kept for it."""
     max_attempts: int = Field(default=3, ge=1)
     """Of a pod that restarts after its allocation ended; more would burn an account's hours on a broken node."""
     walltime: Walltime = Walltime()
+    pilots: Pilots = Pilots()
     share_across_owners: bool = False
     """Pods of different owners in one allocation run as one account and could read each other's files."""
     retention: Retention = Retention()

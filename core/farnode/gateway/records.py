@@ -109,6 +109,8 @@ class AllocationRecord:
     """What its runner was told, at most: it ends its pods when unheard for so long."""
     absent: float | None = None
     cancelled: bool = False
+    draining: bool = False
+    """It takes no more pods, and ends when those it has have ended."""
     given_up: float | None = None
     """Since when the batch system has called it ended without proof that its processes are dead."""
     phase: str = ""
@@ -118,6 +120,8 @@ class AllocationRecord:
     expected_start: float | None = None
     nodes: tuple[str, ...] = ()
     started: float | None = None
+    ends_at: float | None = None
+    """When its time is up, as its runner was told by the batch system or else by what was asked for."""
     ended: float | None = None
 
     @property

@@ -164,6 +164,25 @@ class RunnerConnected:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerLeft:
+    """The runner ended in order: nothing runs there, and all that happened is known."""
+
+    at: float
+    nonce: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """The scheduler has no more pods for an allocation: it ends with those it has, or is withdrawn where it has not
+    begun."""
+
+    at: float
+    nonce: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunnerHeard:
     at: float
     nonce: str

@@ -18,7 +18,13 @@ class GpuRequest:
 
 @dataclass(frozen=True, slots=True)
 class AllocationRequest:
-    """One allocation. `nonce` was stored before anything is submitted; the batch job is named `farnode-<nonce>`.
+    """One allocation. `nonce` was stored before anything is submitted; the batch job is named `farnode-<base>`.
+
+    The nonce is its `base`, or `<base>-<index>` where several are asked for at once: allocations that are alike in all
+    but nonce and directory are the elements of one job array (`index` is the element's); with `together` they are the
+    nodes of one job, `nodes` in number, whose script starts a runner on each (`index` is the node's place in the job).
+
+    Without `together`, `nodes` more than 1 is one job of so many nodes with one runner, on the first of them.
 
     `cores` per node, `memory` bytes per node, `walltime` seconds (None: the partition's limit). `partition`, `account`
     and `qos` equal entries of the inventory. `directory` is the allocation's own directory on the spool, where the
@@ -33,6 +39,7 @@ class AllocationRequest:
     gpu: GpuRequest | None = None
     walltime: int | None = None
     nodes: int = 1
+    together: bool = False
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -41,17 +48,37 @@ class AllocationRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def base(self) -> str:
+        return base_of(self.nonce)
+
+    @property
+    def index(self) -> int | None:
+        return index_of(self.nonce)
+
+    @property
     def job_name(self) -> str:
-        return f"farnode-{self.nonce}"
+        return f"farnode-{self.base}"
 
 
 @dataclass(frozen=True, slots=True)
 class AllocationId:
-    """How an allocation is asked for. `job` is the batch system's id, None until known; `nonce` always is, and an
-    answer counts only when the job's name carries it (ids can come again after a crash of the batch system)."""
+    """How an allocation is asked for. `job` is the batch system's id (of an array's element `<array>_<index>`), None
+    until known; `nonce` always is, and an answer counts only when the job's name carries its base and, where the job is
+    an array's element, its index (ids can come again after a crash of the batch system)."""
 
     nonce: str
     job: str | None = None
+
+
+def base_of(nonce: str) -> str:
+    """What allocations that were asked for at once have in common; a nonce that stands alone is its own base."""
+    return nonce.partition("-")[0]
+
+
+def index_of(nonce: str) -> int | None:
+    """Which of those that were asked for at once; None for one that stands alone."""
+    _, dash, index = nonce.partition("-")
+    return int(index) if dash else None
 
 
 @dataclass(frozen=True, slots=True)

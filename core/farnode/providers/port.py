@@ -40,7 +40,8 @@ class AllocationProvider(Protocol):
         ...
 
     async def submit(self, wanted: Sequence[AllocationRequest]) -> Sequence[AllocationId | Refused]:
-        """Ask for allocations; one answer each, in order."""
+        """Ask for allocations; one answer each, in order. Those of one base are one array, or with `together` one job,
+        where the batch system has such; of a job's nodes all are accepted or none."""
         ...
 
     async def cancel(self, ids: Collection[AllocationId]) -> None:
@@ -54,6 +55,23 @@ class AllocationProvider(Protocol):
     async def inventory(self) -> Sequence[Offer]:
         """What this account can get, from the real limits."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a batch system is spared: `burst` commands at once and `per_minute` in the long run, of which `left` can be
+    made now. `made` counts those made since the driver started by command, `waiting` those held back now."""
+
+    burst: int
+    per_minute: float
+    left: float
+    made: Mapping[str, int]
+    waiting: int
+
+
+@runtime_checkable
+class SupportsCalls(Protocol):
+    def calls(self) -> Calls: ...
 
 
 class SupportsEstimate(Protocol):

@@ -9,7 +9,8 @@ The way of a connection:
     runner   hello        who I am, my one-time token or session key, what I have, which attempts I hold
     gateway  welcome      session key, intervals, the last event it has | refused
     gateway  start, stop, inputs, forget, drain, open         runner  events
-    gateway  ack                                              both    ping, pong, close, eof, resize
+    gateway  ack                                              runner  bye
+    both     ping, pong, close, eof, resize
 """
 
 from __future__ import annotations
@@ -298,6 +299,13 @@ class Hello(TypedDict, total=False):
 class Events(TypedDict):
     type: str
     events: list[EventFrame]
+
+
+class Bye(TypedDict):
+    """The last message of a runner that ends in order: every attempt has ended and every event is acknowledged, so its
+    allocation is over though the batch system has not said so yet."""
+
+    type: str
 
 
 # ---- gateway -> runner -------------------------------------------------------------------------------------------
