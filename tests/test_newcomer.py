@@ -35,7 +35,10 @@ i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done
 LONGER = {
     "apiVersion": "v1",
     "kind": "Pod",
-    "metadata": {"name": "longer", "annotations": {"farnode.io/gpu-model": "a100"}},
+    "metadata": {
+        "name": "longer",
+        "annotations": {"farnode.io/gpu-model": "a100", "farnode.io/dedicated": "true"},
+    },
     "spec": {
         "restartPolicy": "OnFailure",
         "terminationGracePeriodSeconds": 1,
@@ -85,7 +88,7 @@ def box() -> Iterator[SlurmSite]:
 
 @pytest.fixture(scope="module")
 def site(box: SlurmSite) -> Iterator[BoxSite]:
-    with BoxSite(box, settings(box)) as site:
+    with BoxSite(box, {**settings(box), "pilots": {"idleAfter": "2s"}}) as site:
         yield site
 
 
@@ -100,12 +103,13 @@ def bob(site: BoxSite, tmp_path_factory: pytest.TempPathFactory) -> Person:
 
 
 @pytest.fixture
-def longer(alice: Person, tmp_path: Path) -> Iterator[Person]:
-    """Alice, while a pod of hers runs for as long as she likes, for the second time."""
+def longer(box: SlurmSite, alice: Person, tmp_path: Path) -> Iterator[Person]:
+    """Alice, while a pod of hers runs for as long as she likes, for the second time, in a batch job of its own."""
     manifest = tmp_path / "longer.yaml"
     manifest.write_text(yaml.safe_dump(LONGER))
     alice.farnode("run", "-d", "-f", str(manifest))
     wait_until(lambda: "tick" in alice.farnode("logs", "longer", check=False).stdout, "the pod runs", 90)
+    wait_until(lambda: len(queue(box, "name")) == 1, "pilots of earlier pods are given back", 30)
     yield alice
     alice.farnode("delete", "longer", "--now")
     wait_until(lambda: "Running" not in alice.farnode("ps").stdout, "the pod has ended", 60)

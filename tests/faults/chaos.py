@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.faults import driver
 from tests.faults.sites import kill, of_role, relaunch
 from tests.sites import GatewaySite
+
+Acts = Mapping[str, Callable[[], bool | None]]
+"""What may be done to a site, by name; an act that says False found nothing to be done to."""
 
 
 class Driver:
@@ -50,24 +53,33 @@ class Driver:
         return self._log.read_text()[-3000:]
 
 
+def kills(site: GatewaySite, driver: Driver, rng: random.Random) -> Acts:
+    """kill -9 of each of our processes; a container's supervisor and runner are drawn from those that live."""
+
+    def one_of(role: str) -> bool:
+        found = of_role(site, role)
+        if found:
+            kill(site, rng.choice(found), signal.SIGKILL)
+        return bool(found)
+
+    return {
+        "gateway": lambda: relaunch(site),
+        "client": driver.kill,
+        "run": lambda: one_of("run"),
+        "supervise": lambda: one_of("supervise"),
+    }
+
+
 class Chaos:
     """Does all of `deeds` in random order, with pauses drawn between 0 and `pause` seconds, while the block lasts."""
 
-    def __init__(
-        self, site: GatewaySite, driver: Driver, rng: random.Random, pause: float, deeds: Sequence[str]
-    ) -> None:
+    def __init__(self, acts: Acts, deeds: Sequence[str], rng: random.Random, pause: float) -> None:
         self.done: Counter[str] = Counter()
         self.error: BaseException | None = None
-        self._site, self._driver, self._rng, self._pause = site, driver, rng, pause
+        self._acts, self._rng, self._pause = acts, rng, pause
         self._deeds = list(deeds)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self._acts: dict[str, Callable[[], bool | None]] = {
-            "gateway": lambda: relaunch(site),
-            "client": driver.kill,
-            "run": lambda: self._kill_one("run"),
-            "supervise": lambda: self._kill_one("supervise"),
-        }
 
     def _run(self) -> None:
         try:
@@ -75,17 +87,10 @@ class Chaos:
                 deed = self._deeds.pop(self._rng.randrange(len(self._deeds)))
                 if self._acts[deed]() is False:
                     self._deeds.append(deed)
+                else:
+                    self.done[deed] += 1
         except BaseException as error:  # told by whoever waits for this thread
             self.error = error
-
-    def _kill_one(self, role: str) -> bool:
-        """False when there was none."""
-        found = of_role(self._site, role)
-        if found:
-            victim = self._rng.choice(found)
-            kill(self._site, victim, signal.SIGKILL)
-            self.done[role] += 1
-        return bool(found)
 
     @property
     def over(self) -> bool:

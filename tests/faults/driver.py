@@ -13,7 +13,7 @@ from pathlib import Path
 
 from farnode import Client, Site
 
-BATCH = 20
+BATCH = 100
 
 
 def main(bundles: Path, url: str, token: Path) -> None:

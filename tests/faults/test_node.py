@@ -53,7 +53,7 @@ class Patient:
         ended = self.client.wait(self.pod)
         assert (ended.phase, ended.attempt) == ("Succeeded", 2)
         assert ended.restarts == 1
-        assert self.testimony.finished(ended.uid) == {2}
+        assert self.testimony.finished()[ended.uid] == {2}
         self.testimony.check()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,13 @@ class Testimony:
             assert line.attempt >= newest.get(line.uid, 0), f"{line} after attempt {newest[line.uid]} had begun"
             newest[line.uid] = line.attempt
 
-    def finished(self, uid: str) -> set[int]:
-        """The attempts that came to their end."""
-        return {line.attempt for line in self.lines() if line.uid == uid and line.what == "end"}
+    def finished(self) -> Mapping[str, set[int]]:
+        """The attempts that came to their end, by UID; none for a pod that is not in it."""
+        found = defaultdict[str, set[int]](set)
+        for line in self.lines():
+            if line.what == "end":
+                found[line.uid].add(line.attempt)
+        return found
 
 
 def pod(name: str, script: str, policy: str = "Never", **spec: Any) -> dict[str, Any]:

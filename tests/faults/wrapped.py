@@ -1,20 +1,22 @@
-"""A box whose gateway finds wrappers of Slurm's commands first on its PATH: commands that misbehave on demand."""
+"""A box whose gateway finds wrappers of Slurm's commands first on its PATH: they write down every call, and misbehave
+on demand."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.faults import calls
 from tests.faults.sites import INSIDE
 from tests.sites import BoxSite
 from tests.testbed import SlurmSite
 from tests.testbed.machine import USER_PATH
 
 TOOLS = f"{INSIDE}/tools"
+RECORD = calls.RECORD.format(log=f"{INSIDE}/calls")
+PLAIN = 'exec "/usr/bin/${0##*/}" "$@"\n'
 SBATCH = f"""\
-#!/bin/sh
-echo "$*" >>{INSIDE}/calls
 case $(cat {INSIDE}/mode 2>/dev/null) in
 lost) echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1 ;;
 limit)
@@ -35,13 +37,12 @@ noise)
 esac
 """
 SQUEUE = f"""\
-#!/bin/sh
 if [ -e {INSIDE}/squeue-is-down ]; then
     echo "slurm_load_jobs error: Unable to contact slurm controller (connect failure)" >&2
     exit 1
 fi
-exec /usr/bin/squeue "$@"
 """
+SCRIPTS = {**dict.fromkeys(calls.COMMANDS, PLAIN), "sbatch": SBATCH, "squeue": SQUEUE + PLAIN}
 
 
 class Wrapped(BoxSite):
@@ -49,8 +50,8 @@ class Wrapped(BoxSite):
         super().__init__(box, settings)
         tools = self.directory / "tools"
         tools.mkdir()
-        for name, script in (("sbatch", SBATCH), ("squeue", SQUEUE)):
-            (tools / name).write_text(script)
+        for name, script in SCRIPTS.items():
+            (tools / name).write_text(f"#!/bin/sh\n{RECORD}{script}")
             (tools / name).chmod(0o755)
 
     def _launch(self) -> subprocess.Popen[Any]:
@@ -65,10 +66,9 @@ class Wrapped(BoxSite):
         new.write_text(mode)
         new.rename(self.directory / "mode")
 
-    def calls(self) -> int:
-        """Of sbatch, so far."""
-        path = self.directory / "calls"
-        return len(path.read_text().splitlines()) if path.exists() else 0
+    def calls(self, *commands: str) -> Sequence[calls.Call]:
+        """Those made so far, of these commands or of all."""
+        return [call for call in calls.read(self.directory / "calls") if not commands or call.command in commands]
 
     def squeue_is_down(self, down: bool) -> None:
         flag = self.directory / "squeue-is-down"
@@ -79,5 +79,9 @@ class Wrapped(BoxSite):
 
     def jobs(self) -> list[str]:
         """Names of all jobs Slurm knows of, ended ones too."""
-        listed = self.box.run("root", ["squeue", "--all", "--states=all", "--noheader", "--format=%j"])
-        return listed.stdout.split()
+        return self.queue("%j", "--states=all")
+
+    def queue(self, form: str, *options: str) -> list[str]:
+        """A line for each job that waits or runs, elements of arrays singly; asked by root, past the wrappers."""
+        listed = self.box.run("root", ["squeue", "--all", "--array", "--noheader", *options, f"--format={form}"])
+        return listed.stdout.splitlines()

@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from farnode.gateway import stimuli as s
+from farnode.gateway.asking import Means, Policy
 from farnode.gateway.machine import Machine
 from farnode.gateway.planner import Planner
 from farnode.gateway.records import Stage
 from farnode.gateway.requests import Terms
 from farnode.gateway.state import Rules
+from farnode.gateway.usage import NodeHours, Usage
 from farnode.model.bundle import Bundle, parse_bundle
 from farnode.model.offer import GpuOffer, Offer
+from farnode.scheduler import pilots
+from farnode.scheduler import terms as matching
 
 TERMS = Terms("site", 3600.0, 120.0, {})
+MATCHING = matching.Terms(3600.0, 120.0, 300.0)
+PILOTS = pilots.Terms(most=8, first=2, idle_after=60.0, walltime=4 * 3600.0)
 LOCAL = Offer("local", 4, 8 << 30, gpus=(GpuOffer("nvidia.com", "a100", 4),), standing=True)
 MAIN = Offer("main", 16, 16 << 30, partition="main", default=True, max_walltime=7200, max_submit=2)
 GPU = Offer("gpu", 16, 16 << 30, partition="gpu", gpus=(GpuOffer("nvidia.com", "a100", 4),), accounts=("p1", "p2"))
@@ -33,10 +39,15 @@ def pod(number: int, gpus: int = 0, **annotations: str) -> Bundle:
     return parse_bundle({"pod": {"metadata": metadata, "spec": {"restartPolicy": "Never", "containers": [container]}}})
 
 
-def planned(*pods: Bundle, offers: tuple[Offer, ...], share: bool = True) -> tuple[Planner, Machine]:
+def planned(
+    *pods: Bundle, offers: tuple[Offer, ...], share: bool = True, dedicated: bool = True, cap: float | None = None
+) -> tuple[Planner, Machine]:
     machine = Machine(Rules())
     numbers = itertools.count()
-    planner = Planner(machine, TERMS, lambda nonce: Path("/spool") / nonce, lambda: f"n{next(numbers)}", share)
+    policy = Policy(share, MATCHING, PILOTS, dedicated)
+    hours = NodeHours(cap, lambda: {("alice", "1970-01-01"): 3600.0}, machine)
+    means = Means(TERMS, policy, lambda nonce: Path("/spool") / nonce, lambda: f"n{next(numbers)}", hours)
+    planner = Planner(machine, means, Usage())
     planner.offers = offers
     for bundle in pods:
         machine.handle(s.Submitted(0.0, "alice", bundle, "process"))
@@ -55,7 +66,8 @@ def test_one_allocation_the_size_of_each_pod_up_to_the_accounts_limit() -> None:
     planner, machine = planned(*(pod(number) for number in range(1, 4)), offers=(MAIN,))
     wanted = [stimulus for stimulus in step(planner, machine, 1.0) if isinstance(stimulus, s.AllocationWanted)]
     assert [one.request.walltime for one in wanted] == [3600 + 30 + 120] * 2
-    assert wanted[0].request.environment["FARNODE_ALLOCATION"] == "/spool/n0"
+    assert [one.request.nonce for one in wanted] == ["n0-0", "n0-1"], "asked for at once"
+    assert wanted[0].request.environment["FARNODE_ALLOCATION"] == "/spool/n0-0"
     assert "2 batch jobs" in machine.pods[str(uuid.UUID(int=3))].status["message"]
 
 

@@ -49,6 +49,10 @@ def test_all_of_them() -> None:
         "queue-timeout": "1d",
         "runtime": "apptainer",
         "mpi": "true",
+        "dedicated": "true",
+        "gang": "train",
+        "gang-size": "4096",
+        "gang-failure": "ignore",
     }
     assert read_settings({PREFIX + key: value for key, value in texts.items()}) == Settings(
         gpu_model="a100",
@@ -60,17 +64,26 @@ def test_all_of_them() -> None:
         queue_timeout=86400,
         runtime="apptainer",
         mpi=True,
+        dedicated=True,
+        gang="train",
+        gang_size=4096,
+        gang_failure="ignore",
     )
+
+
+def test_a_pod_of_several_nodes_has_mpi() -> None:
+    assert read_settings({PREFIX + "nodes": "2", PREFIX + "mpi": "false"}) == Settings(nodes=2, mpi=True)
 
 
 def test_every_row_is_a_setting_and_its_example_is_accepted() -> None:
     fields = {field.name for field in dataclasses.fields(Settings)}
     assert {row.name.replace("-", "_") for row in TABLE} == fields
+    gang = {PREFIX + "gang": "train", PREFIX + "gang-size": "2"}
     for row in TABLE:
-        settings = read_settings({PREFIX + row.name: row.example})
+        settings = read_settings({**(gang if "gang" in row.name else {}), PREFIX + row.name: row.example})
         kind = {
-            int: "duration quantity",
-            str: "name `apptainer`, `podman`, `charliecloud`, `bubblewrap` or `process`",
+            int: "duration quantity number",
+            str: "name `apptainer`, `podman`, `charliecloud`, `bubblewrap` or `process` `stop` or `ignore`",
             bool: "`true` or `false`",
         }
         assert row.accepts in kind[type(getattr(settings, row.name.replace("-", "_")))]
@@ -90,6 +103,18 @@ def test_every_row_is_a_setting_and_its_example_is_accepted() -> None:
         ("partition", "gpu;rm -rf", "letters, digits"),
         ("account", "-A", "letters, digits"),
         ("qos", "", "letters, digits"),
+        ("dedicated", "1", 'is not "true" or "false"'),
+        ("nodes", "1", "is not a number between 2 and 4096"),
+        ("nodes", "4097", "is not a number between 2 and 4096"),
+        ("nodes", "two", "is not a number"),
+        ("gang", "a b", "letters, digits"),
+        ("gang", "train", "needs farnode.io/gang-size"),
+        ("gang-size", "0", "is not a number between 1 and 4096"),
+        ("gang-size", "²", "is not a number"),
+        ("gang-size", "9" * 5000, "is not a number"),
+        ("gang-size", "4", "name it by farnode.io/gang"),
+        ("gang-failure", "stop", "name it by farnode.io/gang"),
+        ("gang-failure", "restart", "is not one of stop, ignore"),
     ],
 )
 def test_refused(name: str, text: str, words: str) -> None:
@@ -97,6 +122,12 @@ def test_refused(name: str, text: str, words: str) -> None:
         read_settings({PREFIX + name: text})
     assert caught.value.field == f"metadata.annotations[farnode.io/{name}]"
     assert words in caught.value.problem
+
+
+def test_a_member_of_a_gang_has_one_node() -> None:
+    with pytest.raises(Invalid, match="a member of a gang has one node") as caught:
+        read_settings({PREFIX + "gang": "train", PREFIX + "gang-size": "2", PREFIX + "nodes": "2"})
+    assert caught.value.field == "metadata.annotations[farnode.io/nodes]"
 
 
 def test_annotations_of_others_are_left_alone() -> None:

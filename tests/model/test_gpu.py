@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from farnode.errors import Invalid
-from farnode.model.demand import Demand, GpuDemand
+from farnode.model.demand import Demand, Gang, GpuDemand
 from farnode.model.gpu import TABLE, demand, fits, gpus_of, is_gpu, mig_profile
 from farnode.model.offer import GpuOffer
 from farnode.model.pod import parse_pod
@@ -62,6 +62,16 @@ def test_what_annotations_and_the_node_selector_add() -> None:
         3600,
     )
     assert found.node_selector == (("a", "1"), ("b", "2"))
+
+
+def test_how_it_is_to_be_run() -> None:
+    found = needs(priority=-5, terminationGracePeriodSeconds=7)
+    assert (found.priority, found.grace, found.pooled) == (-5, 7.0, True)
+    assert demand(parse_pod(annotated(dedicated="true"))).dedicated
+    assert demand(parse_pod(annotated(nodes="4"))).nodes == 4
+    assert demand(parse_pod(annotated(gang="g", gang_size="2"))).gang == Gang("default", "g", 2, "stop")
+    for own in ({"dedicated": "true"}, {"nodes": "4"}, {"gang": "g", "gang_size": "2", "gang_failure": "ignore"}):
+        assert not demand(parse_pod(annotated(**own))).pooled
 
 
 def test_gpus_of_all_containers() -> None:

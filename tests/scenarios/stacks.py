@@ -1,4 +1,4 @@
-"""What pods are run with: a site and a runtime. Every scenario is played on every stack."""
+"""What pods are run with: a site, a runtime, and whose batch job it is. Every scenario is played on every stack."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.sites import GatewaySite
 
 Gaps = Mapping[str, str]
 
+_APART: Gaps = {"sharing": "apptainer has no way to; such pods are refused"}
 _NO_IMAGE: Gaps = {
     "image": "programs of the node, no images",
     "isolation": "all processes of the account are visible",
@@ -17,12 +18,13 @@ _NO_IMAGE: Gaps = {
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`gaps` are the needs of scenarios that it does not meet, and why."""
+    """`gaps` are the needs of scenarios that it does not meet, and why. `dedicated`: each pod has its own batch job."""
 
     name: str
     site: str
     runtime: str
     gaps: Gaps
+    dedicated: bool = False
 
     def capabilities(self, site: GatewaySite) -> frozenset[str]:
         return site.capabilities - self.gaps.keys()
@@ -30,7 +32,8 @@ class Stack:
 
 STACKS = (
     Stack("embedded", "embedded", "process", _NO_IMAGE),
-    Stack("apptainer", "box", "apptainer", {"sharing": "apptainer has no way to; such pods are refused"}),
+    Stack("apptainer", "box", "apptainer", _APART),
+    Stack("dedicated", "box", "apptainer", _APART, dedicated=True),
     Stack("podman", "box", "podman", {}),
     Stack("charliecloud", "box", "charliecloud", {}),
 )

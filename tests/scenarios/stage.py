@@ -23,7 +23,7 @@ AT_ONCE = 96
 
 
 class Stage:
-    """A site and one of its runtimes."""
+    """A site and one way to run pods there."""
 
     def __init__(self, site: GatewaySite, stack: Stack) -> None:
         self.site = site
@@ -54,15 +54,15 @@ class Stage:
     # ---- what scenes do --------------------------------------------------------------------------------------------
 
     def submit(self, documents: Iterable[Mapping[str, Any]], *, fit: bool = True) -> Pod:
-        """One pod with what stands beside it; `fit`: for the stage's runtime, as `fitted` makes it."""
+        """One pod with what stands beside it; `fit`: for the stage's stack, as `fitted` makes it."""
         fitted = self.fitted(documents) if fit else self.site.fitted(documents)
         text = "\n---\n".join(map(json.dumps, fitted))
         (pod,) = self.client.submit(text + "\n")
         return pod
 
     def fitted(self, documents: Iterable[Mapping[str, Any]]) -> list[Json]:
-        """With the names images have at the site, and the annotation that asks for the runtime."""
-        return self.site.fitted(documents, self.stack.runtime)
+        """With the names images have at the site, and the annotations that ask for what the stack is."""
+        return self.site.fitted(documents, self.stack.runtime, dedicated=self.stack.dedicated)
 
     def now(self, pod: Pod | str) -> Pod:
         return self.client.pod(pod)

@@ -24,6 +24,7 @@ MARK = "FARNODE_NONCE"
 """The variable that every process of a container carries."""
 RUNNER = "runner.pyz"
 RUNTIME = "farnode.io/runtime"
+DEDICATED = "farnode.io/dedicated"
 
 
 def storage(claims: str) -> dict[str, Any]:
@@ -165,12 +166,15 @@ class GatewaySite(ABC):
         """The full name of a test image, such as `busybox:1`, at this site."""
         return name
 
-    def fitted(self, documents: Iterable[Mapping[str, Any]], runtime: str | None = None) -> list[dict[str, Any]]:
-        """Manifests with the names test images have here; `runtime` becomes each pod's annotation."""
+    def fitted(
+        self, documents: Iterable[Mapping[str, Any]], runtime: str | None = None, *, dedicated: bool = False
+    ) -> list[dict[str, Any]]:
+        """Manifests with the names test images have here; `runtime` and `dedicated` become each pod's annotations."""
+        asked = {**({RUNTIME: runtime} if runtime else {}), **({DEDICATED: "true"} if dedicated else {})}
         found = [copy.deepcopy(dict(document)) for document in documents]
         for pod in (document for document in found if document.get("kind") == "Pod"):
-            if runtime is not None:
-                pod["metadata"].setdefault("annotations", {}).setdefault(RUNTIME, runtime)
+            if asked:
+                pod["metadata"]["annotations"] = {**asked, **pod["metadata"].get("annotations", {})}
             spec = pod.get("spec") or {}
             for volume in spec.get("volumes") or ():
                 if "image" in volume:

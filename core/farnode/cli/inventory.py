@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from farnode.cli import words
+from farnode.cli.overview import calls_left, counts, state, tally
 from farnode.errors import FarnodeError
-from farnode.model.api import SiteView
+from farnode.model.api import SiteAllocation, SiteView
 
-HEADING = ["NAME", "STATE", "PODS", "ALLOCATIONS", "OFFERS", "GPUS", "PROVIDER", "VERSION", "PROBLEM"]
+HEADING = [
+    *("NAME", "STATE", "PODS", "ALLOCATIONS", "PILOTS", "CALLS LEFT"),
+    *("OFFERS", "GPUS", "PROVIDER", "VERSION", "PROBLEM"),
+]
 _GIB = 1 << 30
 
 
@@ -17,12 +21,15 @@ def row(name: str, site: SiteView | FarnodeError, default: str | None) -> list[s
     """Of one site; the default one is marked."""
     marked = f"{name} *" if name == default else name
     if isinstance(site, FarnodeError):
-        return [marked, "Away", "", "", "", "", "", "", str(site)]
+        return [marked, "Away", *[""] * (len(HEADING) - 3), str(site)]
+    allocations, calls = site.get("allocations") or (), site.get("calls")
     return [
         marked,
-        _state(site),
-        _counts(site.get("pods") or {}),
-        _counts(_phases(site.get("allocations") or ())),
+        state(site),
+        counts(site.get("pods") or {}),
+        counts(_phases(allocations)),
+        counts(_phases([one for one in allocations if one.get("kind") == "pilot"])),
+        calls_left(calls) if calls else "",
         str(len(site.get("offers") or ())),
         ", ".join(dict.fromkeys(gpu for offer in site.get("offers") or () for gpu in _gpus(offer))),
         site.get("provider", ""),
@@ -56,16 +63,5 @@ def _gpus(offer: Mapping[str, Any]) -> list[str]:
     return [f"{gpu['count']} {gpu.get('model') or gpu['vendor']}" for gpu in offer.get("gpus") or ()]
 
 
-def _state(site: SiteView) -> str:
-    if site.get("draining"):
-        return "Draining"
-    return "Ready" if site.get("healthy") else "Unhealthy"
-
-
-def _phases(allocations: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
-    phases = [str(allocation.get("phase") or "?") for allocation in allocations]
-    return {phase: phases.count(phase) for phase in dict.fromkeys(phases)}
-
-
-def _counts(counted: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in counted.items() if number) or "0"
+def _phases(allocations: Sequence[SiteAllocation]) -> Mapping[str, int]:
+    return tally(str(allocation.get("phase") or "?") for allocation in allocations)

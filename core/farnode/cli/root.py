@@ -22,6 +22,7 @@ from farnode.cli.ps import ps
 from farnode.cli.run import run
 from farnode.cli.settings import connected
 from farnode.cli.sites import sites
+from farnode.cli.top import top
 from farnode.errors import FarnodeError
 
 _INTERRUPTED = 130
@@ -59,6 +60,7 @@ def main() -> None:
     farnode logs -f POD               what one writes
     farnode describe POD              what became of it and why
     farnode delete POD                end it
+    farnode top                       what the site is doing
 
     A POD is a name, namespace/name, a uid or the beginning of one.
     """
@@ -76,6 +78,7 @@ for _command in (
     delete,
     claims,
     sites,
+    top,
     gateway,
     doctor,
     demo,

@@ -10,6 +10,10 @@ from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.model.allocation import AllocationState, Cause, Phase
 
 
+GANG_PATIENCE = 120.0
+"""Seconds from the first runner of a gang's job to the last: nodes of one job boot their runners within seconds."""
+
+
 class Allocations(Attempts):
     """The layer that knows what an allocation is, and what its end means for the attempts in it."""
 
@@ -89,7 +93,7 @@ class Allocations(Attempts):
             reason=state.reason,
             words=state.words,
             expected_start=state.expected_start,
-            nodes=state.nodes or allocation.nodes,
+            nodes=allocation.nodes if allocation.request.together else state.nodes or allocation.nodes,
         )
 
     def _told(self, old: AllocationRecord, new: AllocationRecord, at: float) -> None:
@@ -160,6 +164,7 @@ class Allocations(Attempts):
                 life=Life.RUNNING,
                 started=event.at,
                 capacity=event.capacity,
+                ends_at=_ends_at(allocation, event),
                 nodes=allocation.nodes or (event.host,),
                 job=event.job or allocation.job,
                 phase=Phase.RUNNING.value,
@@ -167,16 +172,45 @@ class Allocations(Attempts):
         fence_after = max(allocation.fence_after, self.rules.fence_after)
         allocation = self._store(replace(allocation, heard=event.at, absent=None, fence_after=fence_after))
         self._reconcile(allocation, event)
-        pod = self.pods.get(allocation.pod or "")
-        if pod is not None and pod.stage is Stage.PLACED and pod.nonce == allocation.nonce and not allocation.cancelled:
-            self._begin(pod, allocation, event.at)
-        if allocation.pod is not None or allocation.cancelled:
+        if self._placed(allocation) is not None and not allocation.cancelled:
+            self._begin_own(allocation, event.at)
+        elif allocation.pod is not None or allocation.cancelled or allocation.draining:
             self._effects.append(s.DrainRunner(allocation.nonce))
+
+    def _begin_own(self, allocation: AllocationRecord, at: float) -> None:
+        """The pod of an allocation that was asked for it; members of a gang when the runners of all have come."""
+        together = allocation.request.together
+        if together and not self._all_came(allocation):
+            return
+        for seat in list(self._seats(allocation)) if together else [allocation]:
+            pod = self._placed(seat)
+            assert pod is not None
+            self._begin(pod, seat, at)
+            self._effects.append(s.DrainRunner(seat.nonce))
 
     def _runner_heard(self, event: s.RunnerHeard) -> None:
         allocation = self.allocations.get(event.nonce)
         if allocation is not None:  # not stored: after a restart every runner counts as heard at that moment
             self.allocations[event.nonce] = replace(allocation, heard=event.at)
+
+    def _runner_left(self, event: s.RunnerLeft) -> None:
+        """Nothing of it is alive, by its own word: the batch system has nothing to add, unless a pod was cut short,
+        whose reason only that system knows."""
+        allocation = self.allocations.get(event.nonce)
+        if allocation is None or allocation.life is Life.ENDED or allocation.incarnation != event.incarnation:
+            return
+        if not self.bound.get(event.nonce):
+            self._finish(replace(allocation, phase=Phase.ENDED.value, cause=Cause.COMPLETED), event.at)
+
+    def _drain_asked(self, event: s.DrainAsked) -> None:
+        allocation = self.allocations.get(event.nonce)
+        if allocation is None or allocation.draining:
+            return
+        if allocation.life in (Life.WANTED, Life.SUBMITTED):
+            self._cancel(event.nonce)
+        elif allocation.life is Life.RUNNING:
+            self._store(replace(allocation, draining=True, words=event.words))
+            self._effects.append(s.DrainRunner(event.nonce))
 
     # ---- its end -------------------------------------------------------------------------------------------------
 
@@ -198,9 +232,60 @@ class Allocations(Attempts):
         allocation = self._store(replace(allocation, life=Life.ENDED, ended=at))
         for uid in sorted(self.bound.get(allocation.nonce, ())):
             self._lose(self.pods[uid], allocation, at)
-        pod = self.pods.get(allocation.pod or "")
-        if pod is not None and pod.stage is Stage.PLACED and pod.nonce == allocation.nonce:
+        pod = self._placed(allocation)
+        if pod is not None:
             self._never_came(pod, allocation, at)
+            if allocation.request.together:
+                self._none_begins(pod, allocation, at)
+
+    def _none_begins(self, pod: PodRecord, allocation: AllocationRecord, at: float) -> None:
+        """One of a gang's nodes will not come: the others are given back, and their pods wait again with its own."""
+        for seat in self._live_seats(allocation):
+            self._cancel(seat.nonce)
+            other = self._placed(seat)
+            if other is not None:
+                self._never_came(other, allocation, at)
+
+    def _withdraw(self, pod: PodRecord, at: float) -> None:
+        """A pod does not wait any more for the allocation that was asked for it. Without it no other of its gang can
+        begin: they wait for one that takes its place."""
+        allocation = self.allocations[pod.nonce or ""]
+        if not allocation.request.together:
+            self._cancel(allocation.nonce)
+            return
+        words = f"{self.bundles[pod.uid].pod.name} of its gang is gone; waiting for another"
+        for seat in list(self._seats(allocation)):
+            self._cancel(seat.nonce)
+            other = self._placed(seat)
+            if other is not None and other.uid != pod.uid:
+                other = self._note(other, at, "FailedScheduling", words, "Warning")
+                self._save(replace(other, stage=Stage.QUEUED, nonce=None, status=self._waiting(other, words, at)))
+
+    # ---- a node of a gang's job, of which the batch system knows only as a whole ----------------------------------
+
+    def _watch_seat(self, allocation: AllocationRecord, at: float) -> None:
+        """A runner that has come waits for the others, but not for ever. One that is not heard of has fenced itself in
+        time, as after the failure of its node: the job may go on without it."""
+        if allocation.life is not Life.RUNNING or allocation.started is None:
+            return
+        if self._placed(allocation) is not None:
+            if at - max(allocation.started, self.loaded) >= GANG_PATIENCE and not allocation.cancelled:
+                self._miss(allocation)
+            return
+        patience = max(allocation.fence_after, self.rules.fence_after) + self.rules.fence_margin
+        silence = at - (allocation.heard or allocation.started)
+        if silence >= patience and self.bound.get(allocation.nonce):
+            words = f"its node has not been heard of for {silence:.0f} s"
+            lost = AllocationState(Phase.ENDED, cause=Cause.NODE_FAILURE, reason="Unheard", words=words)
+            self._over(allocation, lost, at)
+
+    def _miss(self, allocation: AllocationRecord) -> None:
+        """What its job script said, if anything, tells why a runner has not come."""
+        for seat in list(self._seats(allocation)):
+            if seat.life is not Life.RUNNING and seat.life is not Life.ENDED:
+                words = f"no runner came from node {seat.request.index} of its job in {GANG_PATIENCE:.0f} s"
+                self._store(replace(seat, words=words))
+                self._effects.append(s.ReadSpool(seat.nonce))
 
     def _never_came(self, pod: PodRecord, allocation: AllocationRecord, at: float) -> None:
         """The allocation ended before its runner came: no attempt has begun, so trying again is safe."""
@@ -212,3 +297,12 @@ class Allocations(Attempts):
         status = self._waiting(pod, words, at)
         retry = at + 5.0 * 2.0 ** min(pod.failures, 10)
         self._save(replace(pod, stage=Stage.QUEUED, nonce=None, failures=pod.failures + 1, retry=retry, status=status))
+
+
+def _ends_at(allocation: AllocationRecord, event: s.RunnerConnected) -> float | None:
+    """As its runner was told, else by what was asked for."""
+    told = event.capacity.get("ends_at")
+    if isinstance(told, int | float):
+        return float(told)
+    walltime = allocation.request.walltime
+    return None if walltime is None else event.at + walltime

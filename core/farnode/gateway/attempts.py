@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.records import AllocationRecord, Deleting, Life, PodRecord, Stage
-from farnode.gateway.state import NOTES, State
+from farnode.gateway.seats import GANG_FAILED, Seats
+from farnode.gateway.state import NOTES
 from farnode.gateway.views import lost_attempt
 from farnode.model.allocation import Cause
 from farnode.model.status import lost_status, restart_counts, status_of
@@ -27,7 +28,7 @@ LOST_REASONS = {
 }
 
 
-class Attempts(State):
+class Attempts(Seats):
     """The layer on the records that knows what an attempt is; nothing here asks the batch system for anything."""
 
     # ---- begun and stopped ---------------------------------------------------------------------------------------
@@ -43,8 +44,17 @@ class Attempts(State):
         pod = self._note(pod, at, "Scheduled", f"bound to {where}")
         status = {**pod.status}
         status.pop("message", None)
+        gang = allocation.request.base if allocation.request.together else ""
         self._save(
-            replace(pod, stage=Stage.BOUND, nonce=allocation.nonce, attempt=pod.attempt + 1, status=status, cut=False)
+            replace(
+                pod,
+                stage=Stage.BOUND,
+                nonce=allocation.nonce,
+                attempt=pod.attempt + 1,
+                status=status,
+                cut=False,
+                gang=gang,
+            )
         )
         self._effects.append(s.StartPod(allocation.nonce, pod.uid))
 
@@ -64,6 +74,7 @@ class Attempts(State):
         if pod is not None and pod.stage is Stage.BOUND:
             note = self._note(pod, event.at, "Failed", event.words, "Warning")
             self._end_unstarted(note, event.at, "OrderFailed", event.words)
+            self._ended_in_gang(self.pods[pod.uid], event.at)
 
     # ---- what the runner holds and says --------------------------------------------------------------------------
 
@@ -87,6 +98,8 @@ class Attempts(State):
                 self._effects.append(s.UpdateInputs(allocation.nonce, uid))
             if pod.deleting is not None:
                 self._effects.append(s.StopPod(allocation.nonce, uid, attempt, pod.deleting.grace))
+            elif pod.halted:
+                self._effects.append(s.StopPod(allocation.nonce, uid, attempt, None, GANG_FAILED, pod.halted))
             elif allocation.given_up is not None:
                 self._effects.append(
                     s.StopPod(allocation.nonce, uid, attempt, 0.0, ALLOCATION_ENDING, allocation.words)
@@ -126,15 +139,16 @@ class Attempts(State):
         )
         if not ended:
             self._save(pod)
-        elif frame.get("reason") == NODE_PORTS and "started_at" not in frame and pod.deleting is None:
+        elif frame.get("reason") == NODE_PORTS and "started_at" not in frame and pod.deleting is None and not pod.gang:
             self._hand_back(pod, frame.get("message", ""), at)
-        elif self._is_cut(pod, frame) and "started_at" not in frame:  # nothing of it ever ran
+        elif self._is_cut(pod, frame) and "started_at" not in frame and not pod.halted:  # nothing of it ever ran
             status = self._waiting(pod, "its runner ended before it could start", at)
             self._save(replace(pod, stage=Stage.QUEUED, nonce=None, queued=at, retry=at + 5, status=status))
+            self._recall_gang(pod, allocation)
         elif self._is_cut(pod, frame):
             self._save(replace(pod, cut=True))
         else:
-            self._save(replace(pod, stage=Stage.ENDED, ended=at))
+            self._ended_in_gang(self._save(replace(pod, stage=Stage.ENDED, ended=at)), at)
 
     def _hand_back(self, pod: PodRecord, words: str, at: float) -> None:
         """Another node may have the ports free, or this one later. Kubernetes would have let it start where it is: a
@@ -165,7 +179,8 @@ class Attempts(State):
         words = allocation.words or f"its allocation ended ({allocation.reason or cause.value})"
         spec = self.bundles[pod.uid].pod
         pod = self._note(pod, at, reason, words, "Warning")
-        again = spec.restart_policy != "Never" and pod.deleting is None and pod.attempt < self.rules.max_attempts
+        to_end = pod.deleting is not None or pod.halted
+        again = spec.restart_policy != "Never" and not to_end and pod.attempt < self.rules.max_attempts
         status = lost_status(spec, pod.status, reason, words, at, again)
         if again:
             self._save(
@@ -180,5 +195,6 @@ class Attempts(State):
                     past=(*pod.past, lost_attempt(pod, allocation, reason, words, at))[-PAST:],
                 )
             )
+            self._recall_gang(pod, allocation)
         else:
-            self._save(replace(pod, stage=Stage.ENDED, ended=at, status=status))
+            self._ended_in_gang(self._save(replace(pod, stage=Stage.ENDED, ended=at, status=status)), at)

@@ -95,7 +95,7 @@ class Pilots(_Part):
     max: int = Field(default=64, ge=1)
     """Queued or running at once."""
     first: int = Field(default=4, ge=1)
-    """Queued at once while none runs; with each that starts, two more may queue: a queue is not flooded by a mistake."""
+    """Queued at once while none runs; with each that starts, two more may queue: a mistake floods no queue."""
 
 
 class Retention(_Part):

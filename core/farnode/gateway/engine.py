@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from contextlib import suppress
 
 from farnode.errors import Invalid
 from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Machine
 from farnode.gateway.port import EventsGone
-from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
+from farnode.gateway.records import PodRecord, Stage
 from farnode.gateway.state import Changed
 from farnode.gateway.store import TOMBSTONES, Batch, Store
+from farnode.gateway.timings import Timings
+from farnode.gateway.usage import Ledger
 from farnode.model.bundle import Bundle, parse_bundle
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,8 @@ class Engine:
         self.settings: dict[str, str] = {}
         self.problem: str | None = None
         """Why nothing can be stored now, in words."""
-        self.node_seconds: defaultdict[str, float] = defaultdict(float)
-        """Of allocations that ended, by owner."""
+        self.ledger = Ledger(machine)
+        self.timings = Timings(machine)
         self._store = store
         self._order: OrderedDict[str, int] = OrderedDict()
         self._gone: deque[tuple[int, str, str]] = deque(maxlen=TOMBSTONES)
@@ -61,12 +63,12 @@ class Engine:
             self._order[pod.uid] = seq
         self._gone.extend(loaded.gone)
         self.settings = dict(loaded.settings)
-        for owner, _, seconds in self._store.usage():
-            self.node_seconds[owner] += seconds
         self.seq = max([*self._order.values(), *(seq for seq, _, _ in self._gone)], default=0)
         bundles = dict(_readable(loaded.bundles))
         pods = [pod for _, pod in loaded.pods if pod.uid in bundles]
-        return self.machine.load(pods, bundles, loaded.allocations, self.clock(), loaded.claims)
+        effects = self.machine.load(pods, bundles, loaded.allocations, self.clock(), loaded.claims)
+        self.ledger.load(self._store.usage())
+        return effects
 
     async def tell(self, stimulus: s.Stimulus) -> None:
         """Hand over; waits only while too much is waiting already."""
@@ -79,6 +81,11 @@ class Engine:
             await self._inbox.put((stimulus, None))
         await self._inbox.put((None, done))
         await done
+
+    def nudge(self) -> None:
+        """Let the scheduler look again although nothing has happened; it will anyway where the inbox is full."""
+        with suppress(asyncio.QueueFull):
+            self._inbox.put_nowait((None, None))
 
     def set(self, name: str, value: str) -> None:
         """A setting kept with the state; durable with the next batch."""
@@ -143,9 +150,9 @@ class Engine:
             bundle = machine.bundles.get(uid)
             batch.bundles[uid] = None if bundle is None else bundle.document
         for nonce in changed.allocations:
-            record = batch.allocations[nonce] = machine.allocations.get(nonce)
-            if record is not None and record.life is Life.ENDED and record.started is not None:
-                batch.usage.append(_usage(record, record.started))
+            batch.allocations[nonce] = machine.allocations.get(nonce)
+        batch.usage = self.ledger.charge(changed)
+        self.timings.note(changed.pods, self.clock())
         batch.claims = {key: machine.claims.get(key) for key in changed.claims}
         return batch
 
@@ -159,8 +166,6 @@ class Engine:
                 self._order[uid] = seq
                 self._tell_log(pod)
         self._gone.extend(batch.gone)
-        for owner, _, seconds in batch.usage:
-            self.node_seconds[owner] += seconds
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -207,9 +212,3 @@ def _readable(documents: Mapping[str, Mapping[str, object]]) -> Iterable[tuple[s
             yield uid, parse_bundle(document)
         except Invalid as error:  # written by another version with other rules: the pod stays visible in the log
             log.error("pod %s: its stored bundle is not understood any more: %s", uid, error)
-
-
-def _usage(record: AllocationRecord, started: float) -> tuple[str, str, float]:
-    ended = record.ended or started
-    day = datetime.fromtimestamp(ended, UTC).date().isoformat()
-    return record.owner or "shared", day, (ended - started) * record.request.nodes

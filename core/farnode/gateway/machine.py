@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from farnode.gateway import stimuli as s
@@ -24,7 +25,6 @@ from farnode.gateway.pulling import Pulling
 from farnode.gateway.records import AllocationRecord, ClaimRecord, Life, PodRecord, Stage
 from farnode.gateway.state import Rules
 from farnode.model.bundle import Bundle
-from farnode.model.gpu import demand
 from farnode.model.image import Image
 from farnode.model.status import waiting_status
 
@@ -52,6 +52,8 @@ class Machine(Allocations, Claims, Pulling):
             s.Bound: self._bound,
             s.RunnerConnected: self._runner_connected,
             s.RunnerHeard: self._runner_heard,
+            s.RunnerLeft: self._runner_left,
+            s.DrainAsked: self._drain_asked,
             s.RunnerEvents: self._runner_events,
             s.SpoolRead: self._spool_read,
             s.Unsendable: self._unsendable,
@@ -75,13 +77,13 @@ class Machine(Allocations, Claims, Pulling):
     ) -> list[s.Effect]:
         """Take over what a store holds after a restart, and go on with what was under way."""
         self.bundles = dict(bundles)
-        self.demands = {uid: demand(bundle.pod) for uid, bundle in bundles.items()}
+        self.demands = {uid: bundle.demand for uid, bundle in bundles.items()}
         self.claims = {claim.key: claim for claim in claims}
         for allocation in allocations:
             # Nothing was heard while nobody listened: a runner may have been alive until now.
             heard = at if allocation.incarnation else None
             self.allocations[allocation.nonce] = replace(allocation, heard=heard, absent=None)
-        for pod in sorted(pods, key=lambda pod: (pod.queued or pod.created, pod.uid)):
+        for pod in sorted(pods, key=lambda pod: (pod.ended or pod.queued or pod.created, pod.uid)):
             self._index(pod)
             if pod.stage is Stage.IMAGES:
                 self._await_images(pod, at)
@@ -98,7 +100,7 @@ class Machine(Allocations, Claims, Pulling):
         if pod.uid in self.pods:
             return
         self.bundles[pod.uid] = event.bundle
-        self.demands[pod.uid] = demand(pod)
+        self.demands[pod.uid] = event.bundle.demand
         self.changed.bundles.add(pod.uid)
         status = waiting_status(pod, "ContainerCreating", "waiting for images", at=event.at)
         record = PodRecord(pod.uid, event.owner, event.at, Stage.IMAGES, status, event.runtime)
@@ -175,26 +177,35 @@ class Machine(Allocations, Claims, Pulling):
     # ---- time ----------------------------------------------------------------------------------------------------
 
     def _tick(self, event: s.Tick) -> None:
-        for pod in list(self.pods.values()):
-            if pod.stage is Stage.ENDED:
-                purge = pod.deleting is not None and pod.deleting.purge
-                if purge or (pod.ended is not None and event.at - pod.ended >= self.rules.retention):
-                    self._remove(pod)
-            elif pod.stage is Stage.IMAGES:
-                if pod.retry is not None and event.at >= pod.retry and not self._is_excluded(pod, event.at):
-                    self._index(replace(pod, retry=None))
-                    self._effects.append(s.FetchImages(pod.uid))
-                elif pod.refused:
-                    self._back_off(pod, event.at)
-            elif pod.stage is not Stage.BOUND:
-                self._waited(pod, event.at)
+        self._forget_ended(event.at)
+        for uid in list(self.stages[Stage.IMAGES]):
+            self._retry_images(self.pods[uid], event.at)
+        for uid in list(self.timed):
+            self._waited(self.pods[uid], event.at)
         self._reclaim()
-        used = {pod.nonce for pod in self.pods.values()}
         for allocation in list(self.allocations.values()):
-            if allocation.life is Life.ENDED and allocation.nonce not in used:
+            if allocation.life is Life.ENDED and not self.users[allocation.nonce]:
                 self._remove_allocation(allocation)
             elif allocation.life is not Life.ENDED and allocation.given_up is not None:
                 self._fence(allocation, allocation.given_up, event.at)
+
+    def _forget_ended(self, at: float) -> None:
+        """Those whose removal was asked for while they ran, and the oldest beyond their retention."""
+        for uid in [uid for uid in self.purges if self.pods[uid].stage is Stage.ENDED]:
+            self._remove(self.pods[uid])
+        for uid in list(takewhile(lambda uid: self._expired(uid, at), self.stages[Stage.ENDED])):
+            self._remove(self.pods[uid])
+
+    def _expired(self, uid: str, at: float) -> bool:
+        ended = self.pods[uid].ended
+        return ended is not None and at - ended >= self.rules.retention
+
+    def _retry_images(self, pod: PodRecord, at: float) -> None:
+        if pod.retry is not None and at >= pod.retry and not self._is_excluded(pod, at):
+            self._index(replace(pod, retry=None))
+            self._effects.append(s.FetchImages(pod.uid))
+        elif pod.refused:
+            self._back_off(pod, at)
 
     def _waited(self, pod: PodRecord, at: float) -> None:
         timeout = self.demands[pod.uid].queue_timeout

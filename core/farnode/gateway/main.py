@@ -10,7 +10,7 @@ import secrets
 import signal
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -19,6 +19,8 @@ from pathlib import Path
 import yaml
 
 from farnode.errors import Invalid
+from farnode.gateway import stimuli as s
+from farnode.gateway.asking import Means, Policy
 from farnode.gateway.config import GatewayConfig, load
 from farnode.gateway.disk import check_state_directory
 from farnode.gateway.dispatcher import Cadence, Dispatcher
@@ -32,6 +34,7 @@ from farnode.gateway.planner import Planner
 from farnode.gateway.requests import Terms
 from farnode.gateway.runners import Intervals, Runners, Secret, connect_file
 from farnode.gateway.service import Facts, Gateway
+from farnode.gateway.site import Activity
 from farnode.gateway.spool import Spool
 from farnode.gateway.state import Rules
 from farnode.gateway.storage import Keeper
@@ -39,7 +42,10 @@ from farnode.gateway.store import Store
 from farnode.gateway.tls import Certificate, ensure_certificate, server_context
 from farnode.gateway.token_file import TokenFile
 from farnode.gateway.tokens import Tokens
-from farnode.providers.port import AllocationProvider, Site
+from farnode.gateway.usage import NodeHours, Usage
+from farnode.providers.port import AllocationProvider, Calls, Site, SupportsCalls
+from farnode.scheduler import pilots
+from farnode.scheduler import terms as matching
 from farnode.wire.messages import Limits
 
 log = logging.getLogger(__name__)
@@ -136,17 +142,21 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     machine = Machine(_rules(config))
     clock = steady_clock()
     engine = Engine(machine, store, clock)
+    hours = NodeHours(config.quotas.node_hours_per_day, lambda: engine.ledger.by_day, machine)
+    usage = Usage()
     secret = Secret.at(config.state / "secret")
     spool = Spool(config.spool, secret.identity)
     runners = Runners(
         secret, Intervals(config.heartbeat, config.fence_after), machine.allocations.get, engine.tell, clock
     )
-    planner = Planner(machine, _terms(config), spool.directory, _nonce, config.share_across_owners)
+    means = Means(_terms(config), _policy(config), spool.directory, _nonce, hours)
+    planner = Planner(machine, means, usage)
     address = f"{host}:{await runners.listen(config.runners.listen.host, config.runners.listen.port, context)}"
     storage = Keeper(config.storage, engine)
+    provider = load_provider(config, Site(config.site, spool.script, config.state))
     dispatcher = Dispatcher(
         engine,
-        load_provider(config, Site(config.site, spool.script, config.state)),
+        provider,
         runners,
         spool,
         ImageStore(config.images, spool.images),
@@ -159,7 +169,8 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     facts = Facts(
         config.site, config.provider.kind, config.runtimes, config.quotas.pods_per_owner, config.quotas.bundle_bytes
     )
-    service = Gateway(facts, engine, planner, dispatcher, runners, spool, storage)
+    activity = Activity(machine, hours, usage, engine.timings, lambda: _calls(provider))
+    service = Gateway(facts, engine, planner, dispatcher, runners, spool, storage, activity)
     _connect(engine, planner, dispatcher, runners)
     effects = engine.load()
     planner.draining = bool(engine.settings.get("draining"))
@@ -172,9 +183,15 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
 
 
 def _connect(engine: Engine, planner: Planner, dispatcher: Dispatcher, runners: Runners) -> None:
-    def plan():  # type: ignore[no-untyped-def]
+    timer: asyncio.TimerHandle | None = None
+
+    def plan() -> Iterator[s.Stimulus]:
+        nonlocal timer
         planner.offers = dispatcher.offers
-        return planner.plan(engine.clock(), runners.connected.__contains__)
+        yield from planner.plan(engine.clock(), runners.connected.__contains__)
+        if planner.wake_at is not None and (timer is None or timer.when() <= asyncio.get_running_loop().time()):
+            delay = planner.wake_at - engine.clock()
+            timer = asyncio.get_running_loop().call_later(delay + 0.01, engine.nudge)
 
     engine.plan = plan
     engine.perform = dispatcher.perform
@@ -220,6 +237,10 @@ def load_provider(config: GatewayConfig, site: Site) -> AllocationProvider:
     raise Invalid("provider.kind", f"{config.provider.kind!r} is not installed; accepted: {names}")
 
 
+def _calls(provider: AllocationProvider) -> Calls | None:
+    return provider.calls() if isinstance(provider, SupportsCalls) else None
+
+
 def _rules(config: GatewayConfig) -> Rules:
     return Rules(
         fence_after=config.fence_after,
@@ -227,6 +248,17 @@ def _rules(config: GatewayConfig) -> Rules:
         settle_after=config.settle_after,
         max_attempts=config.max_attempts,
         retention=config.retention.pods,
+    )
+
+
+def _policy(config: GatewayConfig) -> Policy:
+    own = config.pilots
+    return Policy(
+        share=config.share_across_owners,
+        matching=matching.Terms(config.walltime.default, config.walltime.margin, config.starve_after),
+        pilots=pilots.Terms(own.max, own.first, own.idle_after, own.walltime),
+        dedicated=not own.enabled,
+        cores=own.cores,
     )
 
 

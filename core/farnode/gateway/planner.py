@@ -1,75 +1,121 @@
-"""Asks the scheduler what to do with waiting pods, after every batch of stimuli. No I/O; nonces come from outside."""
+"""Asks the scheduler what to do with waiting pods, after every batch of stimuli. No I/O; nonces come from outside.
+
+What waits and what has room is kept in step with the machine's records (`backlog`, `rooms`), so that a decision costs
+the same however many pods wait: see benchmarks/scale.py.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
 
 from farnode.gateway import stimuli as s
+from farnode.gateway.asking import Means, Settling, Spare, Telling
+from farnode.gateway.backlog import Backlog
+from farnode.gateway.dedicating import Dedicating
+from farnode.gateway.ganging import Ganging
 from farnode.gateway.machine import Machine
-from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
-from farnode.gateway.requests import Terms, dedicated, standing
+from farnode.gateway.piloting import Piloting
+from farnode.gateway.records import Stage
+from farnode.gateway.requests import standing
+from farnode.gateway.rooms import Rooms
+from farnode.gateway.usage import Usage
 from farnode.model.offer import Offer
-from farnode.scheduler.matching import Room, Waiting, match
-from farnode.scheduler.placement import Unfit, place
+from farnode.scheduler.matching import match
 
 STANDING_RETRY = 60.0
 """Seconds at most between two tries to get a standing allocation that ends at once."""
 
 
 class Planner:
-    def __init__(
-        self,
-        machine: Machine,
-        terms: Terms,
-        directory: Callable[[str], Path],
-        nonce: Callable[[], str],
-        share: bool,
-    ) -> None:
+    """`wake_at` is when it wants to be asked again though nothing may have happened by then."""
+
+    def __init__(self, machine: Machine, means: Means, usage: Usage) -> None:
         self.offers: Sequence[Offer] = ()
         self.draining = False
+        self.wake_at: float | None = None
         self._machine = machine
-        self._terms = terms
-        self._directory = directory
-        self._nonce = nonce
-        self._share = share
+        self._means = means
+        self._usage = usage
+        self._rooms = Rooms(machine, means.policy.matching.default_need)
+        self._backlog = Backlog(machine, pilots=not means.policy.dedicated)
+        tell = Telling(machine)
+        self._dedicating = Dedicating(means, self._backlog, tell)
+        self._ganging = Ganging(machine, means, self._backlog)
+        self._piloting = Piloting(means, self._rooms, self._backlog, tell)
+        self._known: Sequence[Offer] = ()
         self._tries: dict[tuple[str, str | None], tuple[int, float]] = {}
 
     def plan(self, at: float, connected: Callable[[str], bool]) -> Iterator[s.Stimulus]:
-        live = [record for record in self._machine.allocations.values() if record.life is not Life.ENDED]
-        if self.draining and all(pod.stage is Stage.ENDED for pod in self._machine.pods.values()):
-            if not all(record.cancelled for record in live):
-                yield s.StopAll(at)  # nobody needs the standing ones any more
+        touched = self._follow_records(at)
+        for misfit in self._backlog.follow(at):
+            yield s.Unplaceable(at, misfit.uid, misfit.words)
+        if self.draining and not self._unfinished():
+            yield from self._stop_all(at)
             return
-        yield from self._standing(live, at)
-        if not self._machine.queued:
-            return
-        waiting = [pod for uid in self._machine.queued if _due(pod := self._machine.pods[uid], at)]
-        yield from self._bind(waiting, [record for record in live if connected(record.nonce)], at)
-        yield from self._ask(waiting, live, at)
+        if not self.draining:
+            yield from self._standing(at)
+        for bound in self._bind(at, connected):
+            touched.add(bound.nonce)
+            yield bound
+        if self.offers:
+            yield from self._ask(at)
+        self._note(touched, at)
+
+    def _ask(self, at: float) -> Iterator[s.Stimulus]:
+        live = [self._machine.allocations[nonce] for nonce in self._rooms.live]
+        spare, settled = Spare(self.offers, live), Settling(at)
+        yield from self._ganging.ask(spare, at)
+        yield from self._dedicating.ask(live, spare, settled, at)
+        yield from self._piloting.ask(self.offers, spare, settled, at)
+        self.wake_at = settled.wake_at
+
+    def _follow_records(self, at: float) -> set[str]:
+        if self._known != self.offers:
+            self._known = self.offers
+            self._backlog.know(self.offers)
+            self._rooms.know(self.offers)
+        moved = self._machine.take_moved()
+        self._backlog.heed(moved.pods)
+        return self._rooms.follow(moved.pods, moved.allocations, at)
+
+    def _note(self, nonces: set[str], at: float) -> None:
+        for nonce in nonces:
+            load = self._rooms.load(nonce)
+            if load is None:
+                self._usage.end(nonce, at)
+            else:
+                self._usage.note(nonce, self._machine.allocations[nonce].owner, load, at)
+
+    # ---- the end of a site ---------------------------------------------------------------------------------------
+
+    def _unfinished(self) -> bool:
+        return any(pods for stage, pods in self._machine.stages.items() if stage is not Stage.ENDED)
+
+    def _stop_all(self, at: float) -> Iterator[s.Stimulus]:
+        """Nobody needs the allocations any more."""
+        if not all(self._machine.allocations[nonce].cancelled for nonce in self._rooms.live):
+            yield s.StopAll(at)
 
     # ---- standing allocations: one per offer (and owner, where owners are kept apart) -------------------------------
 
-    def _standing(self, live: Sequence[AllocationRecord], at: float) -> Iterator[s.Stimulus]:
-        if self.draining:
+    def _standing(self, at: float) -> Iterator[s.Stimulus]:
+        offers = [offer for offer in self.offers if offer.standing]
+        if not offers:
             return
+        live = [self._machine.allocations[nonce] for nonce in self._rooms.live]
         have = {(record.offer, record.owner) for record in live if record.pod is None}
-        for offer in self.offers:
-            if not offer.standing:
-                continue
+        for offer in offers:
             for owner in self._owners():
                 key = (offer.name, owner)
                 if key not in have and self._may_try(key, at):
-                    nonce = self._nonce()
-                    request = standing(self._terms, nonce, self._directory(nonce), owner, offer)
+                    nonce = self._means.nonce()
+                    request = standing(self._means.terms, nonce, self._means.directory(nonce), owner, offer)
                     yield s.AllocationWanted(at, request, offer.name, owner=owner)
 
     def _owners(self) -> Sequence[str | None]:
-        if self._share:
+        if self._means.policy.share:
             return [None]
-        return sorted({self._machine.pods[uid].owner for uid in self._machine.queued})
+        return sorted({line.shape.owner for line in self._backlog.pooled.lines()})
 
     def _may_try(self, key: tuple[str, str | None], at: float) -> bool:
         tries, last = self._tries.get(key, (0, -STANDING_RETRY))
@@ -80,79 +126,10 @@ class Planner:
         self._tries[key] = (tries + 1, at)
         return True
 
-    # ---- pods ----------------------------------------------------------------------------------------------------
+    # ---- pods to runners -----------------------------------------------------------------------------------------
 
-    def _bind(
-        self, waiting: Sequence[PodRecord], allocations: Sequence[AllocationRecord], at: float
-    ) -> Iterator[s.Stimulus]:
-        claimed = self._claimed()
-        rooms = [self._room(record, claimed) for record in allocations if record.pod is None and _open(record)]
-        if rooms:
-            pods = (Waiting(pod.uid, pod.owner, self._machine.demands[pod.uid]) for pod in waiting)
-            yield from (s.Bound(at, uid, nonce) for uid, nonce in match(pods, rooms))
-
-    def _claimed(self) -> defaultdict[str, set[int]]:
-        """The ports of pods of ours by node, whatever allocation they are in. Which node a dedicated allocation gets is
-        the batch system's choice: there the runner looks, and hands the pod back where a port is taken."""
-        machine = self._machine
-        claimed: defaultdict[str, set[int]] = defaultdict(set)
-        for nonce, uids in machine.bound.items():
-            if uids:
-                claimed[_node(machine.allocations[nonce])].update(
-                    port for uid in uids for port in machine.demands[uid].ports
-                )
-        return claimed
-
-    def _room(self, record: AllocationRecord, claimed: defaultdict[str, set[int]]) -> Room:
-        machine = self._machine
-        demands = [machine.demands[uid] for uid in machine.bound.get(record.nonce, ())]
-        gpus = record.capacity.get("gpus", ())
-        offer = next((offer for offer in self.offers if offer.name == record.offer), None)
-        return Room(
-            record.nonce,
-            record.owner,
-            record.request.cores * 1000 - sum(demand.millicores for demand in demands),
-            record.request.memory - sum(demand.memory for demand in demands),
-            offer.gpus[0] if offer and offer.gpus else None,
-            len(gpus) - sum(demand.gpu.count for demand in demands if demand.gpu),
-            claimed[_node(record)],
-        )
-
-    def _ask(self, waiting: Sequence[PodRecord], live: Sequence[AllocationRecord], at: float) -> Iterator[s.Stimulus]:
-        machine = self._machine
-        if not self.offers:
-            return
-        choose = cache(lambda needs: place(needs, self.offers))
-        counts = Counter(record.offer for record in live)
-        for pod in waiting:
-            if pod.uid not in machine.queued:
-                continue
-            placement = choose(machine.demands[pod.uid])
-            if isinstance(placement, Unfit):
-                yield s.Unplaceable(at, pod.uid, placement.words)
-                continue
-            offer = placement.offer
-            if offer.standing:
-                continue  # its allocation has no room for the pod now
-            if offer.max_submit is not None and counts[offer.name] >= offer.max_submit:
-                yield s.Unplaceable(at, pod.uid, f"{offer.name}: {offer.max_submit} batch jobs is this account's limit")
-                continue
-            counts[offer.name] += 1
-            nonce, grace = self._nonce(), machine.bundles[pod.uid].pod.grace
-            request = dedicated(
-                self._terms, nonce, self._directory(nonce), pod.owner, machine.demands[pod.uid], grace, placement
-            )
-            yield s.AllocationWanted(at, request, offer.name, pod=pod.uid)
-
-
-def _node(record: AllocationRecord) -> str:
-    """The first label of its name: batch systems and hosts differ about the rest."""
-    return record.nodes[0].partition(".")[0] if record.nodes else record.nonce
-
-
-def _due(pod: PodRecord, at: float) -> bool:
-    return pod.retry is None or at >= pod.retry
-
-
-def _open(record: AllocationRecord) -> bool:
-    return record.life is Life.RUNNING and not record.cancelled and record.given_up is None
+    def _bind(self, at: float, connected: Callable[[str], bool]) -> Iterator[s.Bound]:
+        if len(self._backlog.pooled):
+            rooms = self._rooms.open(connected)
+            for uid, nonce in match(self._backlog.pooled, rooms, at, self._means.policy.matching):
+                yield s.Bound(at, uid, nonce)

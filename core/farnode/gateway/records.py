@@ -70,6 +70,10 @@ class PodRecord:
     gpus: tuple[str, ...] = ()
     deleting: Deleting | None = None
     cut: bool = False
+    gang: str = ""
+    """The base of the job in which its attempt, or its last one, began together with others."""
+    halted: str = ""
+    """Why it is to end though nobody asked for its deletion, in words."""
     ended: float | None = None
     logs: Mapping[str, int] = field(default_factory=dict)
 

@@ -34,6 +34,9 @@ def read_hello(message: dict[str, Any]) -> Hello:
         and all(isinstance(message.get(name, ""), str) for name in ("token", "session", "host", "job"))
         and isinstance(capacity, dict)
         and _all(capacity.get("gpus", []), str)
+        and _is_runtimes(message.get("runtimes", {}))
+        and _is_time(message.get("time", 0.0))
+        and (message.get("ends_at") is None or _is_time(message["ends_at"]))
         and isinstance(held, list)
         and all(map(_is_held, held))
     )
@@ -119,6 +122,10 @@ def _is_note(value: object) -> bool:
         return False
     words = all(isinstance(value.get(name), str) for name in ("kind", "reason", "message"))
     return words and _is_time(value.get("at"))
+
+
+def _is_runtimes(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(words, str) for words in value.values())
 
 
 def _is_held(value: Held) -> bool:

@@ -103,6 +103,15 @@ def admit(hello: Hello, allocation: AllocationRecord | None, secret: Secret) -> 
         raise Refused("the token is wrong", final=False)
 
 
+def found(hello: Hello, at: float) -> dict[str, object]:
+    """What a runner found on its node: `gpus`, `runtimes` and, where the batch system says it, `ends_at`, which is
+    told by the node's clock and given by the gateway's, whose time is `at`."""
+    capacity: dict[str, object] = {**hello["capacity"], "runtimes": hello.get("runtimes", {})}
+    if (ends_at := hello.get("ends_at")) is not None:
+        capacity["ends_at"] = ends_at + at - hello.get("time", at)
+    return capacity
+
+
 @dataclass(slots=True)
 class Runner:
     """A connected runner. Messages go out in order through `outbox`, so nobody waits for a slow link."""
@@ -238,8 +247,8 @@ class Runners:
             }
         )
         self.connected[nonce] = runner
-        host, job, capacity = hello.get("host", ""), hello.get("job") or None, dict(hello["capacity"])
-        await self._tell(s.RunnerConnected(self._clock(), nonce, incarnation, host, job, capacity, hello["held"]))
+        host, job, at = hello.get("host", ""), hello.get("job") or None, self._clock()
+        await self._tell(s.RunnerConnected(at, nonce, incarnation, host, job, found(hello, at), hello["held"]))
         return runner
 
     async def hear(self, runner: Runner, message: dict[str, Any]) -> None:
@@ -250,14 +259,24 @@ class Runners:
         elif kind == "ping":
             runner.send({"type": "pong", "time": self._clock()})
             await self._tell(s.RunnerHeard(self._clock(), runner.nonce))
+        elif kind == "bye":
+            self._forget(runner)
+            await self._tell(s.RunnerLeft(self._clock(), runner.nonce, runner.incarnation))
 
     def leave(self, runner: Runner) -> None:
-        if self.connected.get(runner.nonce) is runner:
-            del self.connected[runner.nonce]
-            record = self._allocation(runner.nonce)
-            if record is None or record.incarnation is not None:  # the record guards it from now on
-                self._claims.pop(runner.nonce, None)
+        """Its link is lost; one that has said goodbye is not missed."""
+        if self._forget(runner):
             self.gone(runner.nonce)
+
+    def _forget(self, runner: Runner) -> bool:
+        """Whether it was there until now."""
+        if self.connected.get(runner.nonce) is not runner:
+            return False
+        del self.connected[runner.nonce]
+        record = self._allocation(runner.nonce)
+        if record is None or record.incarnation is not None:  # the record guards it from now on
+            self._claims.pop(runner.nonce, None)
+        return True
 
 
 class _Visit:

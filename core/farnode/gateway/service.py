@@ -16,18 +16,17 @@ from farnode.gateway import stimuli as s
 from farnode.gateway.dispatcher import Dispatcher
 from farnode.gateway.engine import Engine
 from farnode.gateway.inputs import check_change
-from farnode.gateway.metrics import render
 from farnode.gateway.planner import Planner
 from farnode.gateway.port import Caller
-from farnode.gateway.records import ClaimKey, Life, PodRecord, Stage
+from farnode.gateway.records import ClaimKey, PodRecord, Stage
 from farnode.gateway.runners import Runners
+from farnode.gateway.site import Activity
 from farnode.gateway.spool import Spool
 from farnode.gateway.storage import Keeper
 from farnode.gateway.store import dump
-from farnode.gateway.views import allocation_view, claim_view, counts, offer_view, pod_view
+from farnode.gateway.views import claim_view, counts, offer_view, pod_details, pod_view
 from farnode.model.api import ClaimView, Deletion, EventView, PodView, SiteView, StatsView, Verdict
 from farnode.model.bundle import Bundle, parse_bundle
-from farnode.model.gpu import demand
 from farnode.scheduler.placement import Unfit, place
 from farnode.wire.link import LOST, Data, Stream
 from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions, PortOptions
@@ -66,6 +65,7 @@ class Gateway:
         runners: Runners,
         spool: Spool,
         storage: Keeper,
+        activity: Activity,
     ) -> None:
         self._facts = facts
         self._engine = engine
@@ -75,6 +75,7 @@ class Gateway:
         self._runners = runners
         self._spool = spool
         self._storage = storage
+        self._activity = activity
 
     # ---- pods ----------------------------------------------------------------------------------------------------
 
@@ -124,7 +125,7 @@ class Gateway:
 
     def _admit(self, bundle: Bundle) -> str:
         """The runtime the pod will use; Invalid when this site can never run it."""
-        needs = demand(bundle.pod)
+        needs = bundle.demand
         allowed = self._facts.runtimes
         if needs.runtime is not None and needs.runtime not in allowed:
             problem = f"{needs.runtime} is not offered by site {self._facts.site}; accepted: {', '.join(allowed)}"
@@ -183,10 +184,8 @@ class Gateway:
         return pods, self._engine.seq
 
     def pod(self, caller: Caller, uid: str) -> PodView:
-        view = self._view(self._pod(caller, uid))
-        document: Mapping[str, Any] = self._machine.bundles[uid].document
-        view["pod"] = document["pod"]
-        return view
+        pod = self._pod(caller, uid)
+        return pod_details(self._view(pod), pod, self._machine.bundles[uid], self._machine.demands[uid])
 
     def _view(self, pod: PodRecord) -> PodView:
         return pod_view(pod, self._machine.bundles[pod.uid], self._machine.allocations.get(pod.nonce or ""))
@@ -296,10 +295,7 @@ class Gateway:
     # ---- site ----------------------------------------------------------------------------------------------------
 
     def site(self, caller: Caller) -> SiteView:
-        machine = self._machine
-        live = [record for record in machine.allocations.values() if record.life is not Life.ENDED]
-        mine = [record for record in live if caller.admin or record.owner in (None, caller.owner)]
-        problem = self.ready()
+        at, activity, problem = self._engine.clock(), self._activity, self.ready()
         view = SiteView(
             name=self._facts.site,
             version=version("farnode"),
@@ -308,11 +304,13 @@ class Gateway:
             healthy=problem is None,
             runtimes=list(self._facts.runtimes),
             offers=[offer_view(offer) for offer in self._dispatcher.offers],
-            allocations=[
-                {**allocation_view(record), "pods": len(machine.bound.get(record.nonce, ()))} for record in mine
-            ],
-            pods=counts(pod for pod in machine.pods.values() if self._may_see(caller, pod)),
+            allocations=activity.allocations(caller, at),
+            pods=counts(pod for pod in self._machine.pods.values() if self._may_see(caller, pod)),
+            waiting=activity.waiting(caller),
+            nodeHours=activity.node_hours(caller, at),
         )
+        if (calls := activity.batch_calls()) is not None:
+            view["calls"] = calls
         if problem is not None:
             view["problem"] = problem
         return view
@@ -332,7 +330,7 @@ class Gateway:
         return pods
 
     def metrics(self) -> str:
-        return render(self._machine, len(self._runners.connected), self.ready() is None, self._engine.node_seconds)
+        return self._activity.metrics(len(self._runners.connected), self.ready() is None, self._engine.clock())
 
     def ready(self) -> str | None:
         return self._engine.problem or self._dispatcher.problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,8 +43,17 @@ class Changed:
         return bool(self.pods or self.allocations or self.bundles or self.claims)
 
 
+@dataclass(slots=True)
+class Moved:
+    """Uids and nonces of records that were replaced or removed, for who keeps an index of its own."""
+
+    pods: dict[str, None] = field(default_factory=dict)
+    allocations: dict[str, None] = field(default_factory=dict)
+
+
 class State:
-    """Records and their indexes. `changed` tells what is to be stored, `_effects` what is to be done then."""
+    """Records and their indexes. `changed` tells what is to be stored, `_effects` what is to be done then. Nothing here
+    or above it may look at every pod: there are tens of thousands, and something happens every millisecond."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -52,12 +62,27 @@ class State:
         self.demands: dict[str, Demand] = {}
         self.allocations: dict[str, AllocationRecord] = {}
         self.claims: dict[ClaimKey, ClaimRecord] = {}
-        self.queued: dict[str, None] = {}
-        """Uids in stage QUEUED, oldest first."""
+        self.stages: dict[Stage, dict[str, None]] = {stage: {} for stage in Stage}
+        """Uids by stage, in the order in which they came to it."""
+        self.timed: dict[str, None] = {}
+        """Uids of those that wait, and not longer than their queue-timeout."""
+        self.purges: set[str] = set()
+        """Uids of those whose record goes when they have ended."""
+        self.users: Counter[str] = Counter()
+        """How many pods name an allocation, ended ones too."""
         self.bound: dict[str, set[str]] = {}
         """Uids in stage BOUND by allocation."""
         self.changed = Changed()
+        self.moved = Moved()
         self._effects: list[s.Effect] = []
+
+    @property
+    def queued(self) -> dict[str, None]:
+        return self.stages[Stage.QUEUED]
+
+    def take_moved(self) -> Moved:
+        moved, self.moved = self.moved, Moved()
+        return moved
 
     def take_changed(self) -> Changed:
         changed, self.changed = self.changed, Changed()
@@ -67,15 +92,32 @@ class State:
 
     def _index(self, pod: PodRecord) -> None:
         old = self.pods.get(pod.uid)
-        if old is not None and old.stage is Stage.BOUND and old.nonce:
-            self.bound[old.nonce].discard(old.uid)
-        if old is not None and old.stage is Stage.QUEUED and pod.stage is not Stage.QUEUED:
-            self.queued.pop(pod.uid, None)
         self.pods[pod.uid] = pod
-        if pod.stage is Stage.QUEUED:
-            self.queued.setdefault(pod.uid)
-        elif pod.stage is Stage.BOUND and pod.nonce:
+        if pod.deleting is not None and pod.deleting.purge:
+            self.purges.add(pod.uid)
+        if old is not None and old.stage is pod.stage and old.nonce == pod.nonce and old.retry == pod.retry:
+            return
+        if old is not None:
+            self._unindex(old, pod.stage)
+        self.stages[pod.stage].setdefault(pod.uid)
+        if pod.nonce:
+            self.users[pod.nonce] += 1
+        if pod.stage is Stage.BOUND and pod.nonce:
             self.bound.setdefault(pod.nonce, set()).add(pod.uid)
+        if pod.stage in (Stage.QUEUED, Stage.PLACED) and self.demands[pod.uid].queue_timeout is not None:
+            self.timed.setdefault(pod.uid)
+        self.moved.pods[pod.uid] = None
+
+    def _unindex(self, old: PodRecord, stage: Stage | None = None) -> None:
+        """`stage`: the one it comes to, where it keeps its place if it was there."""
+        if old.stage is not stage:
+            del self.stages[old.stage][old.uid]
+        if old.nonce:
+            self.users[old.nonce] -= 1
+        if old.stage is Stage.BOUND and old.nonce:
+            self.bound[old.nonce].discard(old.uid)
+        self.timed.pop(old.uid, None)
+        self.moved.pods[old.uid] = None
 
     def _save(self, pod: PodRecord) -> PodRecord:
         self._index(pod)
@@ -95,6 +137,8 @@ class State:
 
     def _remove(self, pod: PodRecord) -> None:
         del self.pods[pod.uid]
+        self._unindex(pod)
+        self.purges.discard(pod.uid)
         self.bundles.pop(pod.uid, None)
         self.demands.pop(pod.uid, None)
         self.changed.pods.add(pod.uid)
@@ -107,6 +151,7 @@ class State:
     def _store(self, allocation: AllocationRecord) -> AllocationRecord:
         self.allocations[allocation.nonce] = allocation
         self.changed.allocations.add(allocation.nonce)
+        self.moved.allocations[allocation.nonce] = None
         return allocation
 
     def _cancel(self, nonce: str) -> None:
@@ -118,5 +163,7 @@ class State:
     def _remove_allocation(self, allocation: AllocationRecord) -> None:
         del self.allocations[allocation.nonce]
         self.bound.pop(allocation.nonce, None)
+        self.users.pop(allocation.nonce, None)
         self.changed.allocations.add(allocation.nonce)
+        self.moved.allocations[allocation.nonce] = None
         self._effects.append(s.RemoveAllocation(allocation.nonce))

@@ -256,6 +256,8 @@ Stimulus = (
     | Bound
     | RunnerConnected
     | RunnerHeard
+    | RunnerLeft
+    | DrainAsked
     | RunnerEvents
     | SpoolRead
     | Unsendable

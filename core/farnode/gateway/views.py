@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any, Literal
 
 from farnode.gateway.records import AllocationRecord, ClaimRecord, PodRecord, Stage
-from farnode.model.api import AllocationView, AttemptView, ClaimView, PodView
+from farnode.model.api import AllocationView, AttemptView, ClaimView, GangView, PodView
 from farnode.model.bundle import Bundle
+from farnode.model.demand import Demand
 from farnode.model.offer import Offer
 from farnode.model.times import rfc3339
 
 
 def allocation_view(record: AllocationRecord) -> AllocationView:
     view = AllocationView(
-        nonce=record.nonce, phase=record.phase or record.life.value, offer=record.offer, nodes=list(record.nodes)
+        nonce=record.nonce,
+        kind=_kind(record),
+        phase=record.phase or record.life.value,
+        offer=record.offer,
+        nodes=list(record.nodes),
     )
     if record.job is not None:
         view["job"] = record.job
@@ -32,6 +38,12 @@ def allocation_view(record: AllocationRecord) -> AllocationView:
     if record.request.partition is not None:
         view["partition"] = record.request.partition
     return view
+
+
+def _kind(record: AllocationRecord) -> Literal["pilot", "dedicated", "gang"]:
+    if record.pod is None:
+        return "pilot"
+    return "gang" if record.request.together else "dedicated"
 
 
 def lost_attempt(pod: PodRecord, allocation: AllocationRecord, reason: str, words: str, at: float) -> AttemptView:
@@ -68,6 +80,17 @@ def pod_view(record: PodRecord, bundle: Bundle, allocation: AllocationRecord | N
         view["attempts"] = [AttemptView(**past) for past in record.past]  # type: ignore[typeddict-item]
     if allocation is not None:
         view["allocation"] = allocation_view(allocation)
+    return view
+
+
+def pod_details(view: PodView, record: PodRecord, bundle: Bundle, demand: Demand) -> PodView:
+    """With what only who asks for one pod is told."""
+    document: Mapping[str, Any] = bundle.document
+    view["pod"] = document["pod"]
+    if demand.gang is not None:
+        view["gang"] = GangView(name=demand.gang.name, size=demand.gang.size, failure=demand.gang.failure)
+    if record.queued is not None and record.stage in (Stage.QUEUED, Stage.PLACED):
+        view["queuedAt"] = record.queued
     return view
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farnode.errors import Invalid
 from farnode.model.duration import parse_duration
@@ -13,12 +13,17 @@ from farnode.model.quantity import Quantity
 
 PREFIX = "farnode.io/"
 RUNTIMES = ("apptainer", "podman", "charliecloud", "bubblewrap", "process")
+FAILURES = ("stop", "ignore")
+"""What a gang's member that fails means for the others."""
+MOST = 4096
+"""Nodes of one job, and members of one gang."""
 _NAME = Rule("[A-Za-z0-9][A-Za-z0-9_.+-]*", 64, "letters, digits, '_', '.', '+' and '-'")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a pod's annotations say, typed; None where it says nothing. Sizes in bytes, times in seconds."""
+    """What a pod's annotations say, typed; None where it says nothing. Sizes in bytes, times in seconds. A pod of
+    several nodes has `mpi`, whatever it says."""
 
     gpu_model: str | None = None
     gpu_memory: int | None = None
@@ -29,6 +34,11 @@ class Settings:
     queue_timeout: int | None = None
     runtime: str | None = None
     mpi: bool = False
+    dedicated: bool = False
+    nodes: int | None = None
+    gang: str | None = None
+    gang_size: int | None = None
+    gang_failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,26 @@ def _runtime(text: str, path: str) -> str:
     if text not in RUNTIMES:
         raise Invalid(path, f"{text!r} is not one of {', '.join(RUNTIMES)}")
     return text
+
+
+def _failure(text: str, path: str) -> str:
+    if text not in FAILURES:
+        raise Invalid(path, f"{text!r} is not one of {', '.join(FAILURES)}")
+    return text
+
+
+def _size(text: str, path: str) -> int:
+    return _number(text, path, 1)
+
+
+def _nodes(text: str, path: str) -> int:
+    return _number(text, path, 2)
+
+
+def _number(text: str, path: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) and least <= int(text) <= MOST):
+        raise Invalid(path, f"{text!r} is not a number between {least} and {MOST}")
+    return int(text)
 
 
 def _switch(text: str, path: str) -> bool:
@@ -89,6 +119,29 @@ TABLE = (
     Annotation(
         "mpi", _switch, "`true` or `false`", "the batch system's own variables and PMI reach the containers", "true"
     ),
+    Annotation("dedicated", _switch, "`true` or `false`", "the pod gets a batch job of its own", "true"),
+    Annotation(
+        "nodes",
+        _nodes,
+        "number",
+        "the pod gets a batch job of so many nodes and runs on the first of them; `mpi` is implied",
+        "4",
+    ),
+    Annotation(
+        "gang",
+        _name,
+        "name",
+        "pods of one namespace with this name start together, each on a node of one job",
+        "train",
+    ),
+    Annotation("gang-size", _size, "number", "how many pods the gang has", "4"),
+    Annotation(
+        "gang-failure",
+        _failure,
+        "`stop` or `ignore`",
+        "what a member that fails means for the others: they are stopped (the default), or nothing",
+        "ignore",
+    ),
 )
 _BY_NAME = {annotation.name: annotation for annotation in TABLE}
 
@@ -100,7 +153,21 @@ def read_settings(annotations: Mapping[str, str], path: str = "metadata.annotati
         if key.startswith(PREFIX):
             annotation = _find(key.removeprefix(PREFIX), f"{path}[{key}]")
             values[annotation.name.replace("-", "_")] = annotation.read(text, f"{path}[{key}]")
-    return Settings(**values)  # type: ignore[arg-type]  # the table's readers return the fields' types; a test holds them to it
+    settings = Settings(**values)  # type: ignore[arg-type]  # the table's readers return the fields' types; a test holds them to it
+    _check_gang(settings, path)
+    return replace(settings, mpi=True) if settings.nodes else settings
+
+
+def _check_gang(settings: Settings, path: str) -> None:
+    gang, size, failure = (f"{path}[{PREFIX}{name}]" for name in ("gang", "gang-size", "gang-failure"))
+    if settings.gang is None:
+        for place, value in ((size, settings.gang_size), (failure, settings.gang_failure)):
+            if value is not None:
+                raise Invalid(place, f"is for a member of a gang; name it by {PREFIX}gang")
+    elif settings.gang_size is None:
+        raise Invalid(gang, f"needs {PREFIX}gang-size: how many pods start together")
+    elif settings.nodes is not None:
+        raise Invalid(f"{path}[{PREFIX}nodes]", f"a member of a gang has one node; leave out {PREFIX}gang")
 
 
 def _find(name: str, path: str) -> Annotation:

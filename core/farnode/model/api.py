@@ -45,10 +45,12 @@ class Deletion(TypedDict, total=False):
 
 
 class AllocationView(TypedDict, total=False):
-    """Where a pod is, or what it waits for. `words` are the batch system's reason, for a person. `expectedStart` and
-    `startedAt` are seconds since the epoch, `walltime` is seconds."""
+    """Where a pod is, or what it waits for: a `pilot` is for many pods, a `dedicated` one for this pod, a `gang` for
+    those that start with it. `words` are the batch system's reason, for a person. `expectedStart` and `startedAt` are
+    seconds since the epoch, `walltime` is seconds."""
 
     nonce: str
+    kind: Literal["pilot", "dedicated", "gang"]
     job: str
     phase: str
     offer: str
@@ -59,6 +61,30 @@ class AllocationView(TypedDict, total=False):
     startedAt: float
     walltime: int
     partition: str
+
+
+class Amounts(TypedDict):
+    """`memory` in bytes."""
+
+    millicores: int
+    memory: int
+    gpus: int
+
+
+class SiteAllocation(AllocationView, total=False):
+    """`pods` run in it now, which asked for `used` of its `capacity` (of one node); `running` are the names of some that
+    are the caller's. `owner` is absent where the pods of all owners share it. `draining`: it takes no more pods.
+    `idleSeconds`: for so long it has had none. `askedAt` and `endsAt` are seconds since the epoch."""
+
+    owner: str
+    askedAt: float
+    pods: int
+    running: list[str]
+    draining: bool
+    capacity: Amounts
+    used: Amounts
+    idleSeconds: float
+    endsAt: float
 
 
 class AttemptView(TypedDict, total=False):
@@ -73,9 +99,18 @@ class AttemptView(TypedDict, total=False):
     message: str
 
 
+class GangView(TypedDict):
+    """The `size` pods that start together; `failure`: what becomes of the others when one fails, `stop` or `ignore`."""
+
+    name: str
+    size: int
+    failure: str
+
+
 class PodView(TypedDict, total=False):
     """A pod at this site. `status` is a v1.PodStatus; `notes` tell its story (wire.messages.Note); `attempts` are those
-    before the present one."""
+    before the present one. `pod` (its manifest), `gang` and `queuedAt` (of one that waits for room, in seconds since
+    the epoch) come with one pod, not with a list."""
 
     uid: str
     namespace: str
@@ -93,6 +128,8 @@ class PodView(TypedDict, total=False):
     attempts: list[AttemptView]
     allocation: AllocationView
     notes: list[dict[str, Any]]
+    queuedAt: float
+    gang: GangView
     pod: dict[str, Any]
 
 
@@ -148,8 +185,37 @@ class StatsView(TypedDict):
     missing: list[str]
 
 
+class WaitingView(TypedDict):
+    """Pods that wait for the same; `oldest` is since when the first of them has, in seconds since the epoch."""
+
+    words: str
+    pods: int
+    oldest: float
+
+
+class CallsView(TypedDict):
+    """Commands to the batch system: `burst` at once and `perMinute` in the long run, of which `left` may be made now.
+    `made` since the gateway started, by command; `waiting` are held back now."""
+
+    burst: int
+    perMinute: float
+    left: float
+    made: dict[str, int]
+    waiting: int
+
+
+class NodeHoursView(TypedDict, total=False):
+    """`today` since midnight UTC, by owner; `shared` is what no owner of a shared allocation's pods used. `cap` of each
+    owner, absent where there is none."""
+
+    today: dict[str, float]
+    cap: float
+
+
 class SiteView(TypedDict, total=False):
-    """`offers` are model.offer.Offer, `allocations` AllocationView with `pods` counted."""
+    """`offers` are model.offer.Offer. `allocations`, `waiting` and `nodeHours` are the caller's and those shared by all
+    owners, with a token of role admin everybody's; `waiting` has the largest groups, and the rest as one. `calls` is
+    absent where the batch system need not be spared any."""
 
     name: str
     version: str
@@ -159,8 +225,11 @@ class SiteView(TypedDict, total=False):
     problem: str
     runtimes: list[str]
     offers: list[dict[str, Any]]
-    allocations: list[dict[str, Any]]
+    allocations: list[SiteAllocation]
     pods: dict[str, int]
+    waiting: list[WaitingView]
+    calls: CallsView
+    nodeHours: NodeHoursView
 
 
 class ClaimView(TypedDict, total=False):

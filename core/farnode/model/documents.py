@@ -115,8 +115,10 @@ def _check_unique(manifests: Iterable[_Manifest]) -> None:
 
 def _bundle(pod: _Manifest, inputs: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> dict[str, Any]:
     with _placed(pod.place):
-        wanted = _wanted(parse_pod(pod.document), pod.namespace)
-        found = sorted(key for key in inputs if key in wanted or (key[0], "", "") in wanted)
+        found: list[tuple[str, str, str]] = []
+        if inputs:
+            wanted = _wanted(parse_pod(pod.document), pod.namespace)
+            found = sorted(key for key in inputs if key in wanted or (key[0], "", "") in wanted)
         bundle: dict[str, Any] = {"pod": pod.document}
         for kind, part in _PARTS.items():
             bundle[part] = [inputs[key] for key in found if key[0] == kind]

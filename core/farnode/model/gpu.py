@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from farnode.errors import Invalid
 from farnode.model.container import Container
-from farnode.model.demand import Demand, GpuDemand
+from farnode.model.demand import Demand, Gang, GpuDemand
 from farnode.model.effective import effective, requested
 from farnode.model.offer import GpuOffer
 from farnode.model.pod import Pod, containers_with_paths
@@ -90,6 +90,11 @@ def demand(pod: Pod) -> Demand:
         queue_timeout=settings.queue_timeout,
         node_selector=tuple(sorted(pod.node_selector.items())),
         ports=_ports(pod),
+        priority=pod.priority,
+        grace=float(pod.grace),
+        dedicated=settings.dedicated,
+        nodes=settings.nodes or 1,
+        gang=_gang(pod),
     )
 
 
@@ -137,6 +142,13 @@ def _requested(pod: Pod, resource: str) -> Quantity:
     """What the pod itself asks for, else its containers together."""
     given = pod.resources.requests.get(resource)
     return given or requested(pod.init_containers, pod.containers, resource) or Quantity(0)
+
+
+def _gang(pod: Pod) -> Gang | None:
+    settings = pod.settings
+    if settings.gang is None or settings.gang_size is None:
+        return None
+    return Gang(pod.namespace, settings.gang, settings.gang_size, settings.gang_failure or "stop")
 
 
 def _ports(pod: Pod) -> tuple[int, ...]:

@@ -98,18 +98,17 @@ def _check(value: object, source: str) -> None:
     """Bound what the value is when written out as JSON: its depth, its size, and that its numbers exist there."""
     left, level = MAX_VALUES, [value]
     for _ in range(MAX_DEPTH):
-        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
-            raise Invalid(source, "holds a number that is too large")
-        inside = [_inside(item) for item in level]
-        left -= sum(map(len, inside))
-        if left < 0:
-            raise Invalid(source, f"stands for more than {MAX_VALUES} values")
-        level = [inner for items in inside for inner in items]
-    if level:
-        raise Invalid(source, f"is nested more than {MAX_DEPTH} deep")
-
-
-def _inside(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+        inside: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inside += item.values()
+            elif isinstance(item, list):
+                inside += item
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise Invalid(source, "holds a number that is too large")
+            if len(inside) > left:
+                raise Invalid(source, f"stands for more than {MAX_VALUES} values")
+        if not inside:
+            return
+        left, level = left - len(inside), inside
+    raise Invalid(source, f"is nested more than {MAX_DEPTH} deep")

@@ -16,10 +16,11 @@ from farnode.model.demand import Demand
 from farnode.model.downward import field_text, resource_text
 from farnode.model.env import EnvVar, FieldSource, KeySource, ResourceSource
 from farnode.model.files import File, files_of
-from farnode.model.gpu import demand, gpus_of
+from farnode.model.gpu import gpus_of
 from farnode.model.image import Image
 from farnode.model.inputs import Input
 from farnode.model.mount import Mount
+from farnode.model.peers import Peers
 from farnode.model.pod import Pod
 from farnode.model.routine import routine
 from farnode.model.volume import Claim, EmptyDir, EphemeralClaim, HostPath, ImageVolume, Volume, claim_name
@@ -50,6 +51,7 @@ class _Context:
     images: Mapping[str, Image]
     claims: Mapping[str, str]
     node_name: str
+    peers: Peers | None
 
     @property
     def pod(self) -> Pod:
@@ -66,11 +68,12 @@ def order(
     runtime: str,
     restarts: Mapping[str, int],
     claims: Mapping[str, str] | None = None,
+    peers: Peers | None = None,
 ) -> PodOrder:
     """The order of one attempt. `images` by reference; `restarts` are restart counts of earlier attempts by container
-    name; `claims` gives the directory of each claim the pod uses."""
-    pod, needs = bundle.pod, demand(bundle.pod)
-    context = _Context(bundle, needs, images, claims or {}, node_name)
+    name; `claims` gives the directory of each claim the pod uses; `peers` its gang."""
+    pod, needs = bundle.pod, bundle.demand
+    context = _Context(bundle, needs, images, claims or {}, node_name, peers)
     made = PodOrder(
         uid=pod.uid,
         attempt=attempt,
@@ -94,16 +97,28 @@ def order(
     )
     if pod.share_processes:
         made["share_processes"] = True
-    if pod.host_aliases:
-        made["host_aliases"] = [HostAlias(ip=one.ip, hostnames=list(one.hostnames)) for one in pod.host_aliases]
+    if aliases := [*_own_aliases(pod), *_gang_aliases(peers, runtime)]:
+        made["host_aliases"] = aliases
     return made
+
+
+def _own_aliases(pod: Pod) -> Iterator[HostAlias]:
+    for one in pod.host_aliases:
+        yield HostAlias(ip=one.ip, hostnames=list(one.hostnames))
+
+
+def _gang_aliases(peers: Peers | None, runtime: str) -> Iterator[HostAlias]:
+    """Without an image /etc/hosts is the node's own, which knows the nodes."""
+    if peers is not None and runtime != "process":
+        for address, name in peers.aliases:
+            yield HostAlias(ip=address, hostnames=[name])
 
 
 def _container(container: Container, context: _Context) -> ContainerOrder:
     made = ContainerOrder(
         name=container.name,
         image=_image(context.images[container.image]),
-        env=[*_env_from(container, context.bundle), *_env(container, context)],
+        env=[*_env_of_gang(context.peers), *_env_from(container, context.bundle), *_env(container, context)],
         working_dir=container.working_dir,
         mounts=[_mount(mount, context.pod) for mount in container.mounts],
         gpus=gpus_of(container),
@@ -144,6 +159,13 @@ def _mount(mount: Mount, pod: Pod) -> MountOrder:
     if mount.sub_path_expr:
         made["sub_path_expr"] = mount.sub_path_expr
     return made
+
+
+def _env_of_gang(peers: Peers | None) -> Iterator[EnvOrder]:
+    """First, so that the pod's own variables may refer to them."""
+    if peers is not None:
+        for name, value in peers.environment.items():
+            yield EnvOrder(name=name, value=value, literal=True)
 
 
 def _env_from(container: Container, bundle: Bundle) -> Iterator[EnvOrder]:

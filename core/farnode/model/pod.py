@@ -6,7 +6,8 @@ What is not here is in `fields`: harmless, or refused with words.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from farnode.errors import Invalid
 from farnode.model.alias import HostAlias, read_alias
@@ -17,7 +18,7 @@ from farnode.model.env import ResourceSource, read_reference
 from farnode.model.fields import Ignored, check_fields
 from farnode.model.names import LABEL, LABEL_VALUE, SUBDOMAIN, UID, check_qualified
 from farnode.model.projection import FieldFiles, Files, ObjectFiles, Projected, field_of
-from farnode.model.reader import Reader
+from farnode.model.reader import INT32, Reader
 from farnode.model.resources import Resources
 from farnode.model.restart import RESTART_POLICIES
 from farnode.model.serviceaccount import without_service_account
@@ -55,6 +56,7 @@ class Pod:
     resources: Resources = field(default_factory=Resources)
     share_processes: bool = False
     host_aliases: tuple[HostAlias, ...] = ()
+    priority: int = 0
     ignored: tuple[Ignored, ...] = ()
 
     @property
@@ -76,6 +78,24 @@ class Pod:
         return tuple(dict.fromkeys(wanted))
 
 
+class Identity(NamedTuple):
+    """What tells a pod from others of its kind."""
+
+    uid: str
+    name: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+def renamed(sample: Pod, metadata: Reader, own_hostname: bool) -> Pod:
+    """The pod with this metadata, alike to `sample` in its namespace, its settings and its whole spec, which names no
+    hostname unless `own_hostname`. Invalid as parse_pod."""
+    ignored = check_fields(metadata.value, "metadata", metadata.path)
+    identity = _read_identity(metadata)
+    hostname = sample.hostname if own_hostname else _hostname(identity.name)
+    return replace(sample, **identity._asdict(), hostname=hostname, ignored=(*ignored, *sample.ignored))
+
+
 def parse_pod(document: Mapping[str, object]) -> Pod:
     """The pod of a v1.Pod document; Invalid names the first field that cannot be honoured."""
     given = Reader(document).object()
@@ -95,28 +115,24 @@ def _check_type(reader: Reader) -> None:
 
 
 def _read_pod(metadata: Reader, spec: Reader, ignored: tuple[Ignored, ...]) -> Pod:
-    name = SUBDOMAIN.check(metadata.at("name").text(), f"{metadata.path}.name")
-    volumes = read_volumes(spec.at("volumes"), name)
-    annotations = _read_annotations(metadata.at("annotations"))
+    identity = _read_identity(metadata)
+    volumes = read_volumes(spec.at("volumes"), identity.name)
     grace = spec.at("terminationGracePeriodSeconds").number(0)
     grace = DEFAULT_GRACE if grace is None else grace
     around = Surroundings(volumes, grace, spec.at("os").at("name").text(""))
     init_containers = tuple(read_init_container(item, around) for item in spec.at("initContainers").items())
     containers = tuple(read_container(item, around) for item in spec.at("containers").items())
     return Pod(
-        uid=_read_optional(metadata.at("uid"), UID.check),
+        **identity._asdict(),
         namespace=LABEL.check(metadata.at("namespace").text("default"), f"{metadata.path}.namespace"),
-        name=name,
-        labels=read_labels(metadata.at("labels")),
-        annotations=annotations,
-        settings=read_settings(annotations, f"{metadata.path}.annotations"),
+        settings=read_settings(identity.annotations, f"{metadata.path}.annotations"),
         init_containers=init_containers,
         containers=containers,
         volumes=tuple(volumes.values()),
         restart_policy=spec.at("restartPolicy").choice(RESTART_POLICIES, "Always"),
         grace=grace,
         deadline=spec.at("activeDeadlineSeconds").number(1),
-        hostname=_read_optional(spec.at("hostname"), LABEL.check) or name[:63].rstrip("-."),
+        hostname=_read_optional(spec.at("hostname"), LABEL.check) or _hostname(identity.name),
         node_selector=read_labels(spec.at("nodeSelector")),
         image_pull_secrets=tuple(read_reference(item) for item in spec.at("imagePullSecrets").items()),
         service_account=_read_optional(spec.at("serviceAccountName"), SUBDOMAIN.check) or "default",
@@ -124,8 +140,22 @@ def _read_pod(metadata: Reader, spec: Reader, ignored: tuple[Ignored, ...]) -> P
         resources=read_pod_resources(spec.at("resources"), init_containers, containers),
         share_processes=spec.at("shareProcessNamespace").flag(),
         host_aliases=tuple(read_alias(item) for item in spec.at("hostAliases").items()),
+        priority=spec.at("priority").number(-INT32 - 1) or 0,
         ignored=ignored,
     )
+
+
+def _read_identity(metadata: Reader) -> Identity:
+    return Identity(
+        uid=_read_optional(metadata.at("uid"), UID.check),
+        name=SUBDOMAIN.check(metadata.at("name").text(), f"{metadata.path}.name"),
+        labels=read_labels(metadata.at("labels")),
+        annotations=_read_annotations(metadata.at("annotations")),
+    )
+
+
+def _hostname(name: str) -> str:
+    return name[:63].rstrip("-.")
 
 
 def read_labels(reader: Reader) -> dict[str, str]:

@@ -2,12 +2,15 @@
 # The batch job of every allocation, the same for all: it starts the runner under a supervisor and ends with it.
 # Told by environment only: FARNODE_ALLOCATION, the allocation's private directory on the spool, whose last component
 # is the allocation's nonce; FARNODE_PYTHON, optional, a Python to prefer. Sources nothing and evaluates nothing.
+# In a job array FARNODE_ALLOCATION lacks the end of the nonce, which is `-` and the element's index. With FARNODE_GANG,
+# where this file lies on the spool, each node of the job gets a runner: this is then the script of the job, which
+# starts itself on each with the argument `seat`, and there the nonce ends with the node's place in the job.
 # Exits with the runner's status; 78 when this node cannot run it (the words are in $FARNODE_ALLOCATION/problem).
 
 # The mark by which an allocation's processes are found must not be on this shell's own subshells.
 if [ -n "${FARNODE_NONCE+set}" ]; then
     unset FARNODE_NONCE
-    exec /bin/sh "$0"
+    exec /bin/sh "$0" "$@"
 fi
 umask 077
 ulimit -c 0
@@ -74,28 +77,50 @@ pass_on() {
     kill "-$1" "$supervisor" 2>/dev/null
 }
 
+attend() { # wait for the supervisor's end, and set status
+    status=1
+    interrupted=1
+    while [ -n "$interrupted" ]; do # a trapped signal ends wait early
+        interrupted=
+        wait "$supervisor"
+        ended=$?
+        [ $ended -eq 127 ] || status=$ended # 127: it ended during the trap, and the wait before this one told how
+    done
+}
+
+lead() { # a runner on each node, until all have ended; srun passes USR1 and USR2 on, and would end all at once by TERM,
+    # which Slurm gives to each node's processes itself. WaitTime, or one that fails, must not end the others.
+    trap 'interrupted=1' TERM INT
+    srun --overlap --mem=0 --mpi=none --kill-on-bad-exit=0 --wait=0 --export=ALL \
+        --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+        --cpus-per-task="$SLURM_CPUS_PER_TASK" /bin/sh "$FARNODE_GANG" seat </dev/null &
+    supervisor=$!
+    attend
+    exit $status
+}
+
+trap 'pass_on USR1' USR1
+trap 'pass_on USR2' USR2
+if [ -n "$FARNODE_GANG" ]; then
+    [ "$1" = seat ] || lead
+    place=$SLURM_PROCID
+else
+    place=$SLURM_ARRAY_TASK_ID
+fi
+FARNODE_ALLOCATION=$FARNODE_ALLOCATION${place:+-$place}
 [ -n "$FARNODE_ALLOCATION" ] && cd "$FARNODE_ALLOCATION" || {
     echo "farnode: FARNODE_ALLOCATION is no directory on $(uname -n): '$FARNODE_ALLOCATION'" >&2
     exit 78
 }
+[ "$1" = seat ] && exec >>job.out 2>&1
 nonce=${FARNODE_ALLOCATION##*/}
 trap 'pass_on TERM' TERM INT
-trap 'pass_on USR1' USR1
-trap 'pass_on USR2' USR2
 find_python
 
 # -I and -S: nothing of the user's (PYTHONPATH, sitecustomize, ~/.local) gets in, and it starts faster.
 FARNODE_NONCE=$nonce "$python" -I -S -X utf8 "$FARNODE_ALLOCATION/runner.pyz" supervise </dev/null &
 supervisor=$!
-
-status=1
-interrupted=1
-while [ -n "$interrupted" ]; do # a trapped signal ends wait early
-    interrupted=
-    wait "$supervisor"
-    ended=$?
-    [ $ended -eq 127 ] || status=$ended # 127: it ended during the trap, and the wait before this one told how
-done
+attend
 trap '' TERM USR1 USR2 INT
 [ $status -eq 137 ] && settle
 sweep

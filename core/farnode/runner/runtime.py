@@ -50,12 +50,13 @@ class ContainerSpec:
     `argv_entry` is ENTRYPOINT and arguments; empty: what the image says. `env` is the image's and the pod's, with the
     marks (FARNODE_ATTEMPT, FARNODE_CONTAINER, FARNODE_NONCE) that must reach every process of the container: leftovers
     are found by them. `gpus` are device names of the allocation. `home`, `tmp` and `shm` are directories of the node
-    that exist; `directory` is the runtime's own, to be made (mode 0700) by it where it needs one. `termination_log` is
-    an empty file to appear where the pod says; a runtime that cannot show single files ignores it. `read_only_root`:
-    nothing but volumes, /dev and what is mounted there can be written to. `processes` is a directory of the attempt's,
-    where containers that see each other's processes find each other; None: they do not. `process_limit`: processes and
-    threads at once, 0 any number; where a container has a user namespace of its own. `root_size`: bytes that may be
-    written to the root directory where that is kept in memory, 0 any number. `began` is for the command.
+    that exist; `directory` is the runtime's own, to be made (mode 0700) by it where it needs one. The source of
+    `termination_log` is a file to appear where the pod says, to be made (empty, mode 0600) by a runtime that can show
+    single files. `read_only_root`: nothing but volumes, /dev and what is mounted there can be written to. `processes`
+    is a directory of the attempt's, where containers that see each other's processes find each other; None: they do
+    not. `process_limit`: processes and threads at once, 0 any number; where a container has a user namespace of its
+    own. `root_size`: bytes that may be written to the root directory where that is kept in memory, 0 any number.
+    `began` is for the command.
     """
 
     name: str

@@ -25,7 +25,7 @@ class Settings:
     """Descriptor whose end of file means that the supervisor is dead (FARNODE_LIFELINE)."""
     ends_at: float | None
     job: str
-    """The batch system's id of the allocation, "" where it has none."""
+    """The batch system's id of the allocation (of an array's element `<array>_<index>`), "" where it has none."""
     capacity: Capacity
 
     @classmethod
@@ -39,7 +39,7 @@ class Settings:
             kill_wait=_number(environment, "FARNODE_KILL_WAIT") or KILL_WAIT,
             lifeline=int(lifeline) if lifeline else None,
             ends_at=_number(environment, "SLURM_JOB_END_TIME"),
-            job=environment.get("SLURM_JOB_ID", ""),
+            job=_job(environment),
             capacity={
                 "cores": _cores(environment),
                 "memory": _memory(environment),
@@ -57,6 +57,11 @@ def address_towards(host: str, port: int) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return ""
+
+
+def _job(environment: Mapping[str, str]) -> str:
+    array, index = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array and index else environment.get("SLURM_JOB_ID", "")
 
 
 def _cores(environment: Mapping[str, str]) -> float:

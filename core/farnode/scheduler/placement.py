@@ -100,6 +100,8 @@ def _size(demand: Demand, offer: Offer) -> str | None:
         return f"needs {demand.millicores / 1000:g} cores, a node has {offer.cores}"
     if demand.memory > offer.memory:
         return f"needs {demand.memory >> 20} MiB of memory, a node has {offer.memory >> 20} MiB"
+    if demand.nodes > offer.nodes:
+        return f"needs {demand.nodes} nodes in one job, has {offer.nodes}"
     if demand.walltime and offer.max_walltime and demand.walltime > offer.max_walltime:
         return f"needs {demand.walltime} s of walltime, the limit is {offer.max_walltime} s"
     return None

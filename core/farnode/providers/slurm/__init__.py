@@ -3,7 +3,9 @@
 settings    what the site tells of it
 budget      how many calls the site's controller is spared
 command     the one way a command is run
-submit      a request -> sbatch's argv; its answer -> an id or a refusal
+submission  which requests are one job, or one array
+submit      those -> sbatch's argv; its answer -> ids or a refusal
+cancel      allocations -> scancel's argv
 refusals    sbatch's complaints in words
 states      squeue's and sacct's answers -> states
 words       every state and reason in words

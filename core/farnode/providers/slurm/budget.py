@@ -9,6 +9,8 @@ from enum import IntEnum
 
 CANCEL_RESERVE = 5
 """Tokens only a cancellation may take: what must end is ended although submissions have used up the rest."""
+SUBMIT_RESERVE = 5
+"""Tokens beyond those that no question may take: who waits for an allocation does not wait for a question."""
 
 
 class Urgency(IntEnum):
@@ -28,9 +30,14 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._burst = burst
+        self.burst = burst
+        self.per_minute = per_minute
         self._rate = per_minute / 60
-        self._reserve = min(CANCEL_RESERVE, burst - 1)
+        self._floors = {
+            Urgency.CANCEL: 0,
+            Urgency.SUBMIT: min(CANCEL_RESERVE, burst - 1),
+            Urgency.QUERY: min(CANCEL_RESERVE + SUBMIT_RESERVE, burst - 1),
+        }
         self._clock = clock
         self._sleep = sleep
         self._tokens = float(burst)
@@ -51,11 +58,19 @@ class Budget:
             self._waiting[urgency] -= 1
         self._tokens -= 1
 
-    def _delay(self, urgency: Urgency) -> float:
+    @property
+    def left(self) -> float:
+        """Tokens there are now."""
         now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+        self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
+        return self._tokens
+
+    @property
+    def waiting(self) -> int:
+        return sum(self._waiting.values())
+
+    def _delay(self, urgency: Urgency) -> float:
         ahead = sum(count for other, count in self._waiting.items() if other < urgency)
-        floor = 0 if urgency is Urgency.CANCEL else self._reserve
-        missing = floor + ahead + 1 - self._tokens
+        missing = self._floors[urgency] + ahead + 1 - self.left
         return missing / self._rate if missing > 1e-6 else 0.0

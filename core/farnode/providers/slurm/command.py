@@ -7,12 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farnode.errors import Transient, Unreachable
+from farnode.providers.port import Calls
 from farnode.providers.slurm.budget import Budget, Urgency
 
 MAX_OUTPUT = 64 << 20
@@ -60,15 +62,22 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Slurm:
-    """The commands of one site. `tools` is the directory they are in (None: PATH); `timeout` seconds for each."""
+    """The commands of one site. `tools` is the directory they are in (None: PATH); `timeout` seconds for each; `made`
+    counts those that were run, by name."""
 
     budget: Budget
     timeout: float
     tools: Path | None = None
+    made: Counter[str] = field(default_factory=Counter)
+
+    def calls(self) -> Calls:
+        budget = self.budget
+        return Calls(budget.burst, budget.per_minute, budget.left, dict(self.made), budget.waiting)
 
     async def call(self, urgency: Urgency, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Output:
         """Run a command whatever comes of it; Transient when it cannot be started, hangs or floods."""
         await self.budget.take(urgency)
+        self.made[argv[0]] += 1
         return await run(self._located(argv), {**base_environment(), **(env or {})}, self.timeout)
 
     async def ask(self, argv: Sequence[str], urgency: Urgency = Urgency.QUERY) -> str:

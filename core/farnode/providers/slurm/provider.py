@@ -13,19 +13,23 @@ from typing import Any, Self
 from farnode.errors import Transient, Unreachable
 from farnode.model.allocation import AllocationId, AllocationRequest, AllocationState, Refused
 from farnode.model.offer import Offer
-from farnode.providers.port import Site, StartEstimate
+from farnode.providers.port import Calls, Site, StartEstimate
 from farnode.providers.slurm import states
 from farnode.providers.slurm.budget import Budget, Urgency
-from farnode.providers.slurm.command import Output, Slurm
+from farnode.providers.slurm.cancel import by_name
+from farnode.providers.slurm.command import UNREACHABLE, Output, Slurm
 from farnode.providers.slurm.estimate import estimated
 from farnode.providers.slurm.inventory import mismatch
+from farnode.providers.slurm.refusals import TOO_MANY, refusal
 from farnode.providers.slurm.settings import SlurmSettings, check_tools
-from farnode.providers.slurm.submit import answer, sbatch
+from farnode.providers.slurm.submission import Submission, submissions
+from farnode.providers.slurm.submit import answers, environment, sbatch
 from farnode.providers.slurm.survey import Survey
 
 AT_ONCE = 8
 """sbatch processes; beyond it they only wait for each other in the controller."""
 AWAY = Refused("Slurm's controller does not answer; it is asked again", again=True)
+OUTPUT_AWAY = Output(1, "", UNREACHABLE[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +73,49 @@ class SlurmProvider:
         ]
         offers = await self._survey.fitting(requests)
         away = asyncio.Event()
-        answers = await asyncio.gather(*(self._submit(request, offers, away) for request in requests))
-        if answers and all(each is AWAY for each in answers):
+        made = submissions(requests, self._survey.largest_array)
+        told = await asyncio.gather(*(self._submit(submission, offers, away) for submission in made))
+        if told and all(each is AWAY for answers in told for each in answers):
             raise Unreachable(AWAY.words)
-        return answers
+        pairs = zip(made, told, strict=True)
+        by_nonce = {
+            request.nonce: each
+            for submission, answers in pairs
+            for request, each in zip(submission.requests, answers, strict=True)
+        }
+        return [by_nonce[request.nonce] for request in wanted]
 
     async def _submit(
-        self, request: AllocationRequest, offers: Sequence[Offer], away: asyncio.Event
-    ) -> AllocationId | Refused:
-        """Once the controller is away nobody else waits for it to say so again: that takes 9 s each."""
-        if (refused := mismatch(request, offers)) is not None:
-            return refused
+        self, submission: Submission, offers: Sequence[Offer], away: asyncio.Event
+    ) -> list[AllocationId | Refused]:
+        """Of an array that is too large for a limit the first half is tried again, and so on; the rest is refused."""
+        if (refused := mismatch(submission.first, offers)) is not None:
+            return [refused] * len(submission.requests)
+        cut: list[AllocationId | Refused] = []
+        output = await self._tried(submission, away)
+        while output is not None and submission.divisible and output.code and output.said(TOO_MANY):
+            submission, rest = submission.halves()
+            cut += [refusal(output.err)] * len(rest.requests)
+            output = await self._tried(submission, away)
+        if output is None:
+            return [*submission.ids(None), *cut]
+        if output.away:
+            return [AWAY] * len(submission.requests) + cut
+        return answers(submission, output) + cut
+
+    async def _tried(self, submission: Submission, away: asyncio.Event) -> Output | None:
+        """None when nobody knows what became of it. Once the controller is away nobody else waits for it to say so
+        again: that takes 9 s each."""
         async with self._at_once:
             if away.is_set():
-                return AWAY
+                return OUTPUT_AWAY
             try:
-                output = await self._sbatch(Urgency.SUBMIT, request)
+                output = await self._sbatch(Urgency.SUBMIT, submission)
             except Transient:
-                return AllocationId(request.nonce)
+                return None
         if output.away:
             away.set()
-            return AWAY
-        return answer(request.nonce, output)
+        return output
 
     async def estimate(self, wanted: Sequence[AllocationRequest]) -> Sequence[StartEstimate]:
         requests = [self._completed(request) for request in wanted]
@@ -101,20 +126,25 @@ class SlurmProvider:
         if (refused := mismatch(request, offers)) is not None:
             return StartEstimate(None, refused.words)
         async with self._at_once:
-            output = await self._sbatch(Urgency.QUERY, request, "--test-only")
+            (submission,) = submissions([request], self._survey.largest_array)
+            output = await self._sbatch(Urgency.QUERY, submission, "--test-only")
         if output.away or output.unclear:
             raise Unreachable(f"sbatch --test-only failed: {output.words}")
         return estimated(output, self._clock())
 
     async def cancel(self, ids: Collection[AllocationId]) -> None:
-        """By id, after the names were looked at: an id may have been given to another job since."""
+        """By name: an id may have been given to another job since. Slurm takes one name a call, so of jobs with
+        several names it is first asked which of the ids still carry them."""
         if not ids:
             return
-        listed = states.Jobs(states.parse(await self._slurm.ask(states.SQUEUE, Urgency.CANCEL)))
-        jobs = {job.id for each in ids if (job := listed.find(each)) is not None and states.alive(job)}
-        if not jobs:
+        command = by_name(ids)
+        if command is None:
+            listed = states.Jobs(states.parse(await self._slurm.ask(states.SQUEUE, Urgency.CANCEL)))
+            jobs = {job.id for each in ids if (job := listed.find(each)) is not None and states.alive(job)}
+            command = ["scancel", *sorted(jobs)] if jobs else None
+        if command is None:
             return
-        output = await self._slurm.call(Urgency.CANCEL, ["scancel", *sorted(jobs)])
+        output = await self._slurm.call(Urgency.CANCEL, command)
         if output.away or output.unclear:
             raise Unreachable(f"scancel failed: {output.words}")
 
@@ -153,12 +183,15 @@ class SlurmProvider:
     async def version(self) -> str:
         return (await self._slurm.ask(["sbatch", "--version"])).strip()
 
-    async def _sbatch(self, urgency: Urgency, request: AllocationRequest, *more: str) -> Output:
+    def calls(self) -> Calls:
+        return self._slurm.calls()
+
+    async def _sbatch(self, urgency: Urgency, submission: Submission, *more: str) -> Output:
         """With the job's environment as its own. Of an estimate the times are in UTC."""
         base = {"HOME": self._user.home, "USER": self._user.name, "LOGNAME": self._user.name}
         zone = {"TZ": "UTC"} if more else {}
-        argv = sbatch(request, self._script, *more)
-        return await self._slurm.call(urgency, argv, {**base, **request.environment, **zone})
+        argv = sbatch(submission, self._script, *more)
+        return await self._slurm.call(urgency, argv, {**base, **environment(submission, self._script), **zone})
 
     def _completed(self, request: AllocationRequest) -> AllocationRequest:
         own = self._settings

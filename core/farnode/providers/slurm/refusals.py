@@ -59,6 +59,15 @@ REFUSALS: tuple[tuple[str, str, bool], ...] = (
     ("This does not look like a batch script", "the gateway's job script is damaged", False),
     ("Unable to open file", "the gateway's job script cannot be read", False),
 )
+TOO_MANY = (
+    "SubmitJobLimit",
+    "SubmitJobsLimit",
+    "MaxSubmitJobPerUserLimit",
+    "MaxSubmitJobsPerAccount",
+    "Slurm temporarily unable to accept",
+    "Slurm job queue full",
+)
+"""What is said of an array of which a part might have been taken: each element counts as a job."""
 PREFIX = re.compile(r"^(sbatch|allocation failure)(: (error|fatal))?: |^Batch job submission failed: ")
 
 

@@ -14,7 +14,7 @@ from farnode.providers.settings import Keys, size
 TOOLS = ("sbatch", "scancel", "scontrol", "squeue")
 """What no site lacks; sacct and sacctmgr only matter where accounting is on."""
 TIMEOUT = 30.0
-CALLS_PER_MINUTE = 3000
+CALLS_PER_MINUTE = 4
 BURST = 40
 
 
@@ -23,7 +23,7 @@ class SlurmSettings:
     """`partitions`: those offered, all when empty. `account`, `qos`: named where a request names none. `gpus`: vendor
     (resource prefix) by GPU type, NVIDIA's when not listed. `gpu_memory`: bytes by GPU type. `timeout`: seconds for one
     command; Slurm's own is 10 s for a controller that hangs. `burst`, `calls_per_minute`: what the site's controller is
-    spared (sites that limit it were seen at a burst of 40). `tools`: the directory of Slurm's commands."""
+    spared; the defaults are the limits of the strictest site known. `tools`: the directory of Slurm's commands."""
 
     partitions: tuple[str, ...] = ()
     account: str | None = None

@@ -1,17 +1,18 @@
 """What Slurm says of our jobs: one squeue for all of them, one sacct for those it has forgotten.
 
 squeue is asked for all jobs of this user rather than by id, because one id older than MinJobAge makes it fail for all;
-a job counts as ours only by its name, because ids are given out again after a crash of the controller.
+a job counts as ours only by its name, because ids are given out again after a crash of the controller. An element of an
+array is `<array>_<index>`; what of an array was cancelled while it waited is listed as one, by the array's id alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from farnode.model.allocation import AllocationId, AllocationState, Phase
+from farnode.model.allocation import AllocationId, AllocationState, Phase, base_of, index_of
 from farnode.providers.slurm.hostlist import expand
 from farnode.providers.slurm.limits import limit_words
 from farnode.providers.slurm.words import REASONS, state_row
@@ -21,17 +22,18 @@ SEPARATOR = "|~|"
 """Reasons hold blanks and commas, node lists commas and brackets."""
 SOON = 400 * 86400.0
 """A start further away than this (seconds) is one that Slurm could not compute; 2282 was seen."""
-ID = re.compile(r"[0-9]{1,10}")
-SQUEUE = ["squeue", "--me", "--all", "--states=all", "--noheader"]
+ID = re.compile(r"[0-9]{1,10}(_[0-9]{1,10})?")
+SQUEUE = ["squeue", "--me", "--all", "--states=all", "--array", "--noheader"]
 SQUEUE += ["--format=" + SEPARATOR.join(("%i", "%T", "%V", "%S", "%N", "%r", "%j"))]
 LOST = "accounting still calls it alive, but the controller does not know it: its record was lost in a crash"
 UNKNOWN = "Slurm knows no such job"
-SACCT_FIELDS = "JobIDRaw,State,Submit,Start,NodeList,Reason,JobName"
+SACCT_FIELDS = "JobID,State,Submit,Start,NodeList,Reason,JobName"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One incarnation of a job. `submitted` orders incarnations; Slurm prints it so that text order is time order."""
+    """One incarnation of a job, or of an array's element. `submitted` orders incarnations; Slurm prints it so that text
+    order is time order."""
 
     id: str
     nonce: str
@@ -41,11 +43,15 @@ class Job:
     nodes: str
     reason: str
 
+    @property
+    def order(self) -> tuple[str, list[int]]:
+        return self.submitted, [int(part) for part in self.id.split("_")]
+
 
 def sacct(ids: Collection[AllocationId]) -> list[str]:
     """All incarnations of some jobs within the last month, one line each."""
-    names = ",".join(f"{PREFIX}{each.nonce}" for each in ids)
-    options = ["--noheader", "--parsable2", "--allocations", "--duplicates", "--starttime=now-30days"]
+    names = ",".join(sorted({f"{PREFIX}{name}" for each in ids for name in (base_of(each.nonce), each.nonce)}))
+    options = ["--noheader", "--parsable2", "--allocations", "--array", "--duplicates", "--starttime=now-30days"]
     return ["sacct", *options, f"--delimiter={SEPARATOR}", f"--name={names}", f"--format={SACCT_FIELDS}"]
 
 
@@ -55,7 +61,9 @@ def parse(text: str) -> Iterator[Job]:
         fields = line.split(SEPARATOR)
         if len(fields) == 7 and ID.fullmatch(fields[0]) and fields[6].startswith(PREFIX):
             job, state, submitted, start, nodes, reason, name = fields
-            yield Job(job, name.removeprefix(PREFIX), state, submitted, start, nodes, reason)
+            _, element, index = job.partition("_")
+            nonce = name.removeprefix(PREFIX) + (f"-{index}" if element else "")
+            yield Job(job, nonce, state, submitted, start, nodes, reason)
 
 
 class Jobs:
@@ -64,13 +72,21 @@ class Jobs:
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._by_nonce: dict[str, Job] = {}
         self._by_id: dict[tuple[str, str], Job] = {}
-        for job in sorted(jobs, key=lambda job: (job.submitted, int(job.id))):
+        for job in sorted(jobs, key=lambda job: job.order):
             self._by_nonce[job.nonce] = job
             self._by_id[job.id, job.nonce] = job
 
     def find(self, wanted: AllocationId) -> Job | None:
         known = self._by_id.get((wanted.job, wanted.nonce)) if wanted.job else None
-        return known or self._by_nonce.get(wanted.nonce)
+        return known or self._by_nonce.get(wanted.nonce) or self._shared(wanted)
+
+    def _shared(self, wanted: AllocationId) -> Job | None:
+        """The job of which this is one node; or what is left of the array of which it was an element."""
+        index, job = index_of(wanted.nonce), self._by_nonce.get(base_of(wanted.nonce))
+        if index is None or job is None or (wanted.job or job.id).partition("_")[0] != job.id:
+            return None
+        nodes = expand(job.nodes)[index : index + 1]
+        return replace(job, id=wanted.job or job.id, nodes="".join(nodes))
 
 
 def found(ids: Collection[AllocationId], jobs: Jobs, now: float) -> dict[AllocationId, AllocationState]:

@@ -11,8 +11,12 @@ from farnode.providers.slurm import accounting, cluster, inventory
 from farnode.providers.slurm.command import Slurm
 from farnode.providers.slurm.settings import SlurmSettings
 
-STALE = 60.0
+STALE = 300.0
 """Seconds after which an inventory that lacks what a request names is asked for again."""
+LASTING = 86400.0
+"""Seconds for which Slurm's configuration is taken to stay as it is."""
+LARGEST_ARRAY = 1001
+"""Slurm's own MaxArraySize, where a site does not change it."""
 SHOW = ["scontrol", "--oneliner", "show"]
 LIMITS = ["sacctmgr", "--noheader", "--parsable2", "show"]
 
@@ -28,11 +32,11 @@ class Survey:
         self._offers: Sequence[Offer] = ()
         self._offers_at = float("-inf")
         self._config: dict[str, str] = {}
+        self._config_at = float("-inf")
         self._accounting: accounting.Accounting | None = None
 
     async def offers(self) -> Sequence[Offer]:
         """The inventory, asked for now."""
-        self._config = {}
         partitions = await self._slurm.ask([*SHOW, "partition"])
         nodes = list(cluster.nodes(await self._slurm.ask([*SHOW, "node"])))
         limits = await self._limits()
@@ -48,9 +52,10 @@ class Survey:
         return self._offers
 
     async def accounts(self) -> bool:
-        """Whether the cluster keeps accounts of ended jobs; looked up once per inventory."""
-        if not self._config:
+        """Whether the cluster keeps accounts of ended jobs."""
+        if self._clock() - self._config_at > LASTING:
             self._config = cluster.config(await self._slurm.ask(["scontrol", "show", "config"]))
+            self._config_at = self._clock()
         kind = self._config.get("AccountingStorageType", "")
         return kind not in ("", "(null)", "none") and not kind.endswith("/none")
 
@@ -58,6 +63,12 @@ class Survey:
     def kill_wait(self) -> str:
         """Seconds between SIGTERM and SIGKILL, as KillWait said ("30 sec") when last asked; "" before."""
         return self._config.get("KillWait", "").partition(" ")[0]
+
+    @property
+    def largest_array(self) -> int:
+        """Every index of an array is below it."""
+        text = self._config.get("MaxArraySize", "")
+        return int(text) if text.isascii() and text.isdigit() else LARGEST_ARRAY
 
     async def _limits(self) -> accounting.Accounting:
         """The limits of this user; those of last time while accounting is away, none where users may not ask."""

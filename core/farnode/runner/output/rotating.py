@@ -19,8 +19,8 @@ class _File(NamedTuple):
 class RotatingLog:
     """Places in it are counted in bytes from the first one ever written, whether that is still kept or not.
 
-    Only `append` makes it longer. `size` is the place after the last byte. An entry that is longer than a file may be
-    gets a file of its own.
+    Only `append` makes it longer, and the first one makes the file. `size` is the place after the last byte. An entry
+    that is longer than a file may be gets a file of its own.
     """
 
     def __init__(self, path: str, limits: Limits) -> None:
@@ -32,7 +32,7 @@ class RotatingLog:
         self._current = _File(path, 0)
         self._rotations = 0
         self._torn = False
-        self._descriptor = self._create()
+        self._descriptor = -1
 
     @property
     def begin(self) -> int:
@@ -40,8 +40,8 @@ class RotatingLog:
         return self._kept[0].begin
 
     def paths(self) -> list[str]:
-        """Of all that is kept, oldest first."""
-        return [file.path for file in self._kept]
+        """Of all that is kept, oldest first; none where nothing was ever written."""
+        return [file.path for file in self._kept] if self._descriptor >= 0 else []
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file, by its name."""
@@ -51,6 +51,8 @@ class RotatingLog:
 
     def append(self, entries: bytes) -> None:
         """Whole entries; raises OSError where not all of them could be written."""
+        if self._descriptor < 0:
+            self._descriptor = self._create()
         start = 0
         while start < len(entries):
             end = self._fitting(entries, start)
@@ -78,8 +80,9 @@ class RotatingLog:
             os.close(descriptor)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
 
     def remove(self) -> None:
         for path in self.paths():
@@ -90,7 +93,12 @@ class RotatingLog:
         return [*self._older, self._current]
 
     def _create(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            return os.open(self.path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
+            return os.open(self.path, flags, 0o600)
 
     def _fitting(self, entries: bytes, start: int) -> int:
         """Where those entries end that the current file still takes."""

@@ -101,7 +101,7 @@ def mounts(spec: ContainerSpec, home: str | None) -> list[Mount]:
     own = [] if spec.read_only_root else [(spec.tmp, "/tmp"), (spec.tmp, "/var/tmp")]  # noqa: S108
     if home and not spec.read_only_root:
         own.append((spec.home, home))
-    return [*(Mount(*each, False) for each in own), *spec.mounts, spec.termination_log]
+    return [*(Mount(*each, False) for each in own), *spec.mounts, launch.termination_log(spec)]
 
 
 def forget(spec: ContainerSpec) -> None:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from ..runtime import Command, ContainerSpec, Failure
+from ..runtime import Command, ContainerSpec, Failure, Mount
 from .keeper import MARK
 
 Order = dict[str, Any]
@@ -69,6 +69,12 @@ def attempt(argv: list[str], env: dict[str, str]) -> tuple[bytes, str]:
 
 def private(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_CLOEXEC, 0o600)
+
+
+def termination_log(spec: ContainerSpec) -> Mount:
+    """Its mount, once the file is there."""
+    os.close(private(spec.termination_log.source, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    return spec.termination_log
 
 
 def failure_path(spec: ContainerSpec) -> str:

@@ -62,7 +62,7 @@ class ProcessRuntime:
         order: launch.Order = {"kind": "plain", "argv": spec.argv_entry, "env": env, "cwd": cwd, "tty": spec.tty}
         if spec.mounts:
             own = ((spec.tmp, "/tmp"), (spec.shm, "/dev/shm"), (spec.home, spec.home))  # noqa: S108
-            mounts = [*(Mount(*each, False) for each in own), *spec.mounts, spec.termination_log]
+            mounts = [*(Mount(*each, False) for each in own), *spec.mounts, launch.termination_log(spec)]
             order.update(kind="mounted", mounts=in_order(mounts), root=os.path.join(spec.directory, "root"))
         elif not spec.tty:
             program.find(spec.argv_entry[0], env, program.directory(cwd))

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import NamedTuple
 from .removal import remove
 
 MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private directory below it
+KEPT = 1024
+"""Empty directories that are kept for the next attempts."""
 
 
 class ContainerDirectories(NamedTuple):
-    """`run` is the runtime's own, to be made by it where it needs one; the others appear in the container,
-    `termination_log` as an empty file."""
+    """`run` is the runtime's own, to be made by it where it needs one, and `termination_log` a file that is to be made
+    by a runtime that shows it; the others appear in the container."""
 
     run: str
     home: str
@@ -34,6 +37,35 @@ def safe(name: str) -> str:
     if not name or "/" in name or "\0" in name or name in (".", ".."):
         raise ValueError(f"{name!r} cannot name a directory")
     return name
+
+
+class Pool:
+    """Empty directories of mode 0700 in one place, lent to attempts. One that comes back as it was is lent again: to
+    make and to remove directories is what costs most of a no-op pod on some disks."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._free: list[str] = []
+        self._serial = itertools.count()
+
+    def lend(self) -> str:
+        if self._free:
+            return self._free.pop()
+        path = f"{self._root}/{next(self._serial)}"
+        os.mkdir(path, 0o700)
+        return path
+
+    def take_back(self, path: str) -> bool:
+        """Whether it can be lent again: it is the borrower's to remove otherwise."""
+        try:
+            mode = os.lstat(path).st_mode
+            fit = stat.S_ISDIR(mode) and stat.S_IMODE(mode) & 0o777 == 0o700 and not os.listdir(path)
+        except OSError:
+            return False
+        if fit and len(self._free) < KEPT:
+            self._free.append(path)
+            return True
+        return False
 
 
 class Scratch:
@@ -49,6 +81,8 @@ class Scratch:
         self.memory = (
             tempfile.mkdtemp(prefix=f"farnode-{nonce}-", dir=MEMORY) if os.access(MEMORY, os.W_OK) else self.disk
         )
+        self.on_disk = Pool(self.disk)
+        self.in_memory = Pool(self.memory) if self.memory != self.disk else self.on_disk
 
     def remove(self) -> None:
         remove(self.disk)
@@ -56,29 +90,32 @@ class Scratch:
 
 
 class AttemptDirectories:
-    """Of one attempt. They lie side by side: making a directory is what costs most of a no-op pod on some disks."""
+    """Of one attempt. They lie side by side, none in another."""
 
     def __init__(self, scratch: Scratch, uid: str, attempt: int) -> None:
         name = f"{safe(uid)}.{attempt}"
+        self._scratch = scratch
         self._disk = f"{scratch.disk}/{name}"
         self._memory = f"{scratch.memory}/{name}"
+        self._lent: dict[str, Pool] = {}
         self._made: dict[str, None] = {}
+        self._of_container: dict[str, ContainerDirectories] = {}
         self._discarded: dict[str, asyncio.Future[None]] = {}
         self._serial = itertools.count()
-        self.shm = self._make(f"{self._memory}.shm")
+        self.shm = self._borrow(scratch.in_memory)
 
     def container(self, name: str) -> ContainerDirectories:
-        """Made on the first call; emptied on the next ones: a restarted container begins anew."""
-        root = f"{self._disk}.{safe(name)}"
-        paths = (f"{root}.run", f"{root}.home", f"{root}.tmp")
-        if paths[0] in self._made:
-            for path in paths:
+        """Others on each call: a restarted container begins anew, and does not wait for what it left to be removed."""
+        before = self._of_container.get(name)
+        if before is not None:
+            for path in (before.run, before.home, before.tmp):
                 self._discard(path)
-        run, home, tmp = paths[0], self._make(paths[1]), self._make(paths[2])
-        self._made[run] = None
-        termination_log = touch(f"{self._memory}.{name}.end")
-        self._made[termination_log] = None
-        return ContainerDirectories(run, home, tmp, termination_log)
+        run = f"{self._disk}.{safe(name)}.{next(self._serial)}.run"
+        termination_log = f"{self._memory}.{name}.end"
+        self._made[run] = self._made[termination_log] = None
+        home, tmp = self._borrow(self._scratch.on_disk), self._borrow(self._scratch.on_disk)
+        self._of_container[name] = made = ContainerDirectories(run, home, tmp, termination_log)
+        return made
 
     def volume(self, name: str, in_memory: bool = False) -> str:
         return self._make(f"{self._memory if in_memory else self._disk}.volume-{safe(name)}")
@@ -94,23 +131,30 @@ class AttemptDirectories:
         path = f"{self._memory}.processes"
         return path if path in self._made else self._make(path)
 
-    async def remove(self) -> None:
-        """Cheap where nothing was left in them; in a thread otherwise: it may be much."""
+    async def remove(self, unused: bool) -> None:
+        """Cheap where nothing was left in them; in a thread otherwise: it may be much. `unused`: no process lives that
+        may know of them, so that another attempt may have them."""
         if self._discarded:
             await asyncio.wait(self._discarded.values())
-        for path in self._made:
+        kept = {path for path, pool in self._lent.items() if unused and pool.take_back(path)}
+        for path in (*(self._lent.keys() - kept), *self._made):
             if not _remove_if_empty(path):
                 await asyncio.to_thread(remove, path)
 
     def _discard(self, path: str) -> None:
-        """Out of the way at once, and gone soon: a container that starts again does not wait for it."""
+        """Gone soon: a container that starts again does not wait for it."""
+        self._lent.pop(path, None)
+        self._made.pop(path, None)
         if _remove_if_empty(path):
             return
-        old = f"{path}.old-{next(self._serial)}"
-        os.rename(path, old)
-        removal = asyncio.get_running_loop().run_in_executor(None, remove, old)
-        self._discarded[old] = removal
-        removal.add_done_callback(lambda _: self._discarded.pop(old))
+        removal = asyncio.get_running_loop().run_in_executor(None, remove, path)
+        self._discarded[path] = removal
+        removal.add_done_callback(lambda _: self._discarded.pop(path))
+
+    def _borrow(self, pool: Pool) -> str:
+        path = pool.lend()
+        self._lent[path] = pool
+        return path
 
     def _make(self, path: str) -> str:
         os.mkdir(path, 0o700)

@@ -1,0 +1,81 @@
+"""Asks for pilots and gives them back, as the scheduler's policy says, and tells pods what they wait for. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from farnode.gateway import stimuli as s
+from farnode.gateway.asking import Means, Settling, Spare, Telling
+from farnode.gateway.backlog import Backlog
+from farnode.gateway.records import AllocationRecord
+from farnode.gateway.requests import pilot
+from farnode.gateway.rooms import Rooms
+from farnode.model.offer import Offer
+from farnode.scheduler.pilots import Load, Pilot, Pool, Size, Wanted, unneeded, wanted, whole
+from farnode.scheduler.placement import Placement
+from farnode.scheduler.queue import Line
+
+
+class Piloting:
+    def __init__(self, means: Means, rooms: Rooms, backlog: Backlog, tell: Telling) -> None:
+        self._means = means
+        self._terms = means.policy.pilots
+        self._rooms = rooms
+        self._queue = backlog.pooled
+        self._placement = backlog.placed
+        self._tell = tell
+        self._quiet: dict[Pool, float] = {}
+
+    def ask(self, offers: Sequence[Offer], spare: Spare, settled: Settling, at: float) -> Iterator[s.Stimulus]:
+        records = dict(self._rooms.pilots())
+        kept = {offer.name for offer in offers if offer.standing and self._means.policy.share}
+        pilots = [each for each in records if each.pool.offer not in kept]
+        loads: list[Load] = []
+        wholes: dict[Pool, Size] = {}
+        busy: set[Pool] = set()
+        for line in list(self._queue.lines()):
+            placement = self._placement(line.shape.demand)
+            pool = self._pool(line, placement)
+            busy.add(pool)
+            if placement.offer.standing or not settled(line):
+                continue
+            words = self._means.hours.may_ask(line.shape.owner, at)
+            if words is None:
+                loads.append(self._load(line, pool))
+                wholes[pool] = whole(placement.offer, self._means.policy.cores, placement.gpu)
+            yield from self._tell(line, words or _words(pool, records), at)
+        yield from self._give_back(pilots, busy, at)
+        for each in wanted(loads, pilots, wholes, spare.left, self._terms):
+            yield from self._asked(each, offers, at)
+
+    def _give_back(self, pilots: Sequence[Pilot], busy: Collection[Pool], at: float) -> Iterator[s.DrainAsked]:
+        silent = {pilot.pool for pilot in pilots} - set(busy)
+        self._quiet = {pool: self._quiet.get(pool, at) for pool in silent}
+        for nonce, words in unneeded(pilots, self._quiet, at, self._terms):
+            yield s.DrainAsked(at, nonce, words)
+
+    def _pool(self, line: Line, placement: Placement) -> Pool:
+        owner = None if self._means.policy.share else line.shape.owner
+        gpu = (placement.gpu.vendor, placement.gpu.model) if placement.gpu else None
+        return Pool(placement.offer.name, owner, placement.account, placement.qos, gpu)
+
+    def _load(self, line: Line, pool: Pool) -> Load:
+        demand = line.shape.demand
+        size = Size(demand.millicores, demand.memory, demand.gpu.count if demand.gpu else 0)
+        need = (demand.walltime or self._means.terms.default_walltime) + demand.grace
+        return Load(pool, size, line.count, need)
+
+    def _asked(self, each: Wanted, offers: Sequence[Offer], at: float) -> Iterator[s.AllocationWanted]:
+        offer = next(offer for offer in offers if offer.name == each.pool.offer)
+        for nonce in self._means.nonces(each.count):
+            request = pilot(self._means.terms, nonce, self._means.directory(nonce), each, offer)
+            yield s.AllocationWanted(at, request, offer.name, owner=each.pool.owner)
+
+
+def _words(pool: Pool, records: Mapping[Pilot, AllocationRecord]) -> str:
+    """What the batch system says of the first pilot that has not begun."""
+    for each, record in records.items():
+        if each.pool == pool and not each.begun and record.words:
+            job = f" (job {record.job})" if record.job else ""
+            return f"waiting for a pilot of {pool.offer}{job}: {record.words}"
+    return f"waiting for room in the pilots of {pool.offer}"

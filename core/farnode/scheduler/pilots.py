@@ -1,0 +1,235 @@
+"""How many pilots of which size are to be asked for, and which are to go: pure.
+
+A pilot is a batch job with a queue wait of its own, so there should be few, and they should not come and go with every
+pod. Hence:
+
+- one whole node is asked for per node's worth of waiting pods, less where less waits; a pool that grows pod by pod gets
+  pilots each as large as all before them together, so that a hundred pods coming singly need no hundred jobs;
+- few are queued at once while none has begun, and more with each that begins: a mistake does not flood a queue;
+- pilots are given back when they have been idle for a while; where the rest of the pool has a pilot's worth of free
+  room for as long, the emptiest takes no more pods. Work is never killed for it;
+- what is queued is withdrawn only when nobody has waited for as long: asking again would lose its place in the queue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from farnode.model.allocation import GpuRequest
+from farnode.model.offer import Offer
+
+KINDS = 256
+"""Kinds of pods that are counted in one pool; the rest is counted when these are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Pilots that serve the same pods. `owner` None: everybody's. `gpu`: vendor and type of what they have, None for
+    pilots without GPUs."""
+
+    offer: str
+    owner: str | None
+    account: str | None
+    qos: str | None
+    gpu: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`memory` in bytes, 0 where the batch system's default is meant."""
+
+    millicores: int
+    memory: int
+    gpus: int = 0
+
+    def times(self, count: int) -> Size:
+        return Size(self.millicores * count, self.memory * count, self.gpus * count)
+
+    def plus(self, other: Size) -> Size:
+        return Size(self.millicores + other.millicores, self.memory + other.memory, self.gpus + other.gpus)
+
+    def within(self, whole: Size) -> bool:
+        return self.millicores <= whole.millicores and self.memory <= whole.memory and self.gpus <= whole.gpus
+
+    def at_most(self, whole: Size) -> Size:
+        return Size(min(self.millicores, whole.millicores), min(self.memory, whole.memory), min(self.gpus, whole.gpus))
+
+    def holds(self, each: Size) -> int:
+        """How many such pods have room in it."""
+        pairs = (
+            (self.millicores, each.millicores),
+            (self.memory, each.memory),
+            (self.gpus, each.gpus),
+        )
+        return min((have // want for have, want in pairs if want), default=0)
+
+
+NOTHING = Size(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`count` like pods that wait and have room nowhere. `need` seconds each, with their grace."""
+
+    pool: Pool
+    each: Size
+    count: int
+    need: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """One that is asked for (`begun` False) or runs. `used` is what its pods have of `size`; `idle_since` when the last
+    of them ended, None while there are any; `ends_at` None: it has no end. `least` seconds are what a pod needs here that
+    does not say how long it runs."""
+
+    nonce: str
+    pool: Pool
+    size: Size
+    begun: bool
+    used: Size = NOTHING
+    idle_since: float | None = None
+    ends_at: float | None = None
+    least: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Site settings: at most `most` pilots, `first` of them queued while none runs; `idle_after` and `walltime` in
+    seconds."""
+
+    most: int
+    first: int
+    idle_after: float
+    walltime: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`count` pilots of one size; `walltime` in seconds."""
+
+    pool: Pool
+    size: Size
+    count: int
+    walltime: float
+
+
+def whole(offer: Offer, cores: int | None, gpu: GpuRequest | None) -> Size:
+    """The largest pilot of an offer: a node, or so many of its `cores` with their share of its memory."""
+    share = min(offer.cores, cores or offer.cores)
+    memory = offer.memory * share // offer.cores
+    count = max((each.count for each in offer.gpus if gpu and each.model == gpu.model), default=0)
+    return Size(share * 1000, memory, count)
+
+
+def wanted(
+    loads: Iterable[Load], pilots: Sequence[Pilot], wholes: Mapping[Pool, Size], spare: Mapping[str, int], terms: Terms
+) -> list[Wanted]:
+    """What to ask for now. `spare`: how many more jobs the account may have by offer, where it is limited."""
+    pools: defaultdict[Pool, list[Load]] = defaultdict(list)
+    for load in loads:
+        if len(pools[load.pool]) < KINDS:
+            pools[load.pool].append(load)
+    left = dict(spare)
+    may = min(terms.most - len(pilots), terms.first + 2 * sum(pilot.begun for pilot in pilots))
+    may -= sum(not pilot.begun for pilot in pilots)
+    asked: list[Wanted] = []
+    for pool, of_pool in pools.items():
+        mine = [pilot for pilot in pilots if pilot.pool == pool]
+        one = _wanted(_uncovered(of_pool, mine), mine, wholes[pool], terms)
+        count = min(one.count, may, left.get(pool.offer, one.count)) if one else 0
+        if one and count > 0:
+            asked.append(replace(one, count=count))
+            may -= count
+            if pool.offer in left:
+                left[pool.offer] -= count
+    return asked
+
+
+def _uncovered(loads: Sequence[Load], pilots: Sequence[Pilot]) -> list[Load]:
+    """What is left when all that is asked for has begun."""
+    rooms = [pilot.size for pilot in pilots if not pilot.begun]
+    left = []
+    for load in loads:
+        count = load.count
+        for index, room in enumerate(rooms):
+            taken = min(count, room.holds(load.each))
+            rooms[index] = room.plus(load.each.times(-taken))
+            count -= taken
+        if count:
+            left.append(replace(load, count=count))
+    return left
+
+
+def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], whole: Size, terms: Terms) -> Wanted | None:
+    if not loads:
+        return None
+    pool = loads[0].pool
+    walltime = max(terms.walltime, *(load.need for load in loads))
+    together = NOTHING
+    for load in loads:
+        together = together.plus(load.each.times(load.count))
+    largest = max(loads, key=lambda load: (load.each.gpus, load.each.millicores)).each
+    if together.within(whole):
+        return Wanted(pool, _grown(together, pilots, whole), 1, walltime)
+    nodes = sum(load.count / max(1, whole.holds(load.each)) for load in loads)
+    size = Size(
+        max(whole.millicores, largest.millicores), max(whole.memory, largest.memory), max(whole.gpus, largest.gpus)
+    )
+    return Wanted(pool, size, max(1, math.ceil(nodes)), walltime)
+
+
+def _grown(size: Size, pilots: Sequence[Pilot], whole: Size) -> Size:
+    """In whole cores, and at least what the pool has already. GPUs are too dear to be kept for pods that may come."""
+    size = replace(size, millicores=-(-size.millicores // 1000) * 1000)
+    if size.gpus:
+        return size
+    before = NOTHING
+    for pilot in pilots:
+        before = before.plus(pilot.size)
+    grown = Size(max(size.millicores, before.millicores), max(size.memory, before.memory) if size.memory else 0)
+    return grown.at_most(whole)
+
+
+def unneeded(pilots: Iterable[Pilot], quiet: Mapping[Pool, float], at: float, terms: Terms) -> list[tuple[str, str]]:
+    """Pilots that are to take no more pods, or to be withdrawn where they have not begun, each with the reason.
+    `quiet`: since when no pod has waited for a pool; pools where one does are not in it."""
+    gone: list[tuple[str, str]] = []
+    pools: defaultdict[Pool, list[Pilot]] = defaultdict(list)
+    for pilot in pilots:
+        pools[pilot.pool].append(pilot)
+    for pool, mine in pools.items():
+        idle = {pilot.nonce: words for pilot in mine if (words := _idle(pilot, at, terms))}
+        gone += idle.items()
+        if pool in quiet and at - quiet[pool] >= terms.idle_after:
+            rest = [pilot for pilot in mine if pilot.nonce not in idle]
+            gone += [(pilot.nonce, "nobody waits for it any more") for pilot in rest if not pilot.begun]
+            gone += _emptiest([pilot for pilot in rest if pilot.begun])
+    return gone
+
+
+def _idle(pilot: Pilot, at: float, terms: Terms) -> str:
+    if not pilot.begun or pilot.idle_since is None:
+        return ""
+    if at - pilot.idle_since >= terms.idle_after:
+        return f"without pods for {terms.idle_after:g} s"
+    if pilot.ends_at is not None and pilot.ends_at - at < pilot.least:
+        return "its time is too short for another pod"
+    return ""
+
+
+def _emptiest(pilots: Sequence[Pilot]) -> list[tuple[str, str]]:
+    """The one with the least in use, where the others could take as much as it has."""
+    if len(pilots) < 2:
+        return []
+    least = min(pilots, key=lambda pilot: (pilot.used.gpus, pilot.used.millicores))
+    free = NOTHING
+    for pilot in pilots:
+        if pilot is not least:
+            free = free.plus(pilot.size).plus(pilot.used.times(-1))
+    if not least.size.within(free):
+        return []
+    return [(least.nonce, "the others have room for all that may come")]
