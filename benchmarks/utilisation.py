@@ -27,7 +27,10 @@ from benchmarks import ground
 from tests.testbed import SlurmSite
 
 SECONDS = 0.5
-SCRIPT = 'b=$EPOCHREALTIME; sleep {seconds}; echo "$b $EPOCHREALTIME $HOSTNAME:$CUDA_VISIBLE_DEVICES" >>{file}'
+SCRIPT = (
+    "read -r node </proc/sys/kernel/hostname; begin=$EPOCHREALTIME; sleep {seconds}; "
+    'echo "$begin $EPOCHREALTIME $node:$CUDA_VISIBLE_DEVICES" >>{file}'
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def test_sites(shell: Shell) -> None:
     (shell.home / "sites.d" / "gone.yaml").write_text(f"url: unix:{shell.home}/gone.sock\n")
     told = shell("sites", "-o", "wide")
     rows = [" ".join(line.split()) for line in told.stdout.splitlines()]
-    assert "lab * Ready 2 Running 1 running 1 4 a100 fake 1" in rows
+    assert "lab * Ready 2 Running 1 running 0 1 4 a100 fake 1" in rows
     assert any(row.startswith("gone Away gone: cannot reach") for row in rows)
     assert "gpu gpu 2 8 64Gi 4 a100 2h" in rows
     data = json.loads(shell("sites", "--site", "gone", "-o", "json").stdout)
@@ -177,7 +177,7 @@ def test_a_token_goes_to_a_private_file(shell: Shell) -> None:
     assert shell("gateway", "token", "-c", file, "--owner", "bob", "--admin").stdout.startswith("farnode_")
 
 
-COMMANDS = "run ps logs exec attach port-forward cp describe delete sites doctor demo"
+COMMANDS = "run ps logs exec attach port-forward cp describe delete sites top doctor demo"
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS.split())])

@@ -54,6 +54,8 @@ class FakeSite:
         self.produced = 0
         self.resized: list[dict[str, Any]] = []
         self.draining = False
+        self.doing = SiteView(allocations=[{"nonce": "n", "phase": "running", "pods": 2}])
+        """What of its view tests change."""
         self.on_submit: Callable[[str], None] = lambda uid: None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -211,7 +213,7 @@ class FakeSite:
         return StatsView(pods=[], missing=[])
 
     def site(self, caller: Caller) -> SiteView:
-        return SiteView(
+        view = SiteView(
             name="lab",
             version="1",
             provider="fake",
@@ -228,9 +230,9 @@ class FakeSite:
                     "max_walltime": 7200,
                 }
             ],
-            allocations=[{"nonce": "n", "phase": "running", "pods": 2}],
             pods={"Running": 2},
         )
+        return {**view, **self.doing}
 
     async def drain(self, caller: Caller, drain: bool) -> SiteView:
         self.draining = drain

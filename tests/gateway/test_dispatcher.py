@@ -11,8 +11,9 @@ import pytest
 
 from farnode.errors import Invalid
 from farnode.gateway import stimuli as s
+from farnode.gateway.batch import Cadence
 from farnode.gateway.config import Storage
-from farnode.gateway.dispatcher import ORDER_BYTES, Cadence, Dispatcher
+from farnode.gateway.dispatcher import ORDER_BYTES, Dispatcher
 from farnode.gateway.images.wants import wants
 from farnode.gateway.machine import Machine
 from farnode.gateway.state import Rules

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.attempts import ALLOCATION_ENDING
+from farnode.gateway.gangs import gatherings, seats
 from farnode.gateway.machine import Machine
 from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.gateway.state import Rules
 from farnode.gateway.store import decode, encode
-from farnode.model.allocation import AllocationRequest, AllocationState, Cause, Phase
+from farnode.model.allocation import AllocationRequest, AllocationState, Cause, Phase, base_of
 from farnode.model.bundle import Bundle, parse_bundle
 from farnode.model.image import Image
 
@@ -29,17 +31,26 @@ RULES = Rules(fence_after=100.0, fence_margin=10.0, settle_after=5.0, max_attemp
 
 PODS = 4
 """Few, so that much happens to each."""
+POLICIES = st.sampled_from(["Never", "OnFailure", "Always"])
+GANG = 3
+"""Members of a gang; there is one at a time."""
 
 
-def bundle(uid: str, policy: str) -> Bundle:
+def bundle(uid: str, policy: str, name: str = "p", annotations: dict[str, str] | None = None) -> Bundle:
     container = {"name": "c", "image": "busybox", "command": ["true"]}
     spec = {"restartPolicy": policy, "containers": [container]}
-    return parse_bundle({"pod": {"metadata": {"name": "p", "uid": uid}, "spec": spec}})
+    metadata = {"name": name, "uid": uid, "annotations": annotations or {}}
+    return parse_bundle({"pod": {"metadata": metadata, "spec": spec}})
+
+
+def member(uid: str, rank: int, policy: str, failure: str) -> Bundle:
+    said = {"gang": "g", "gang-size": str(GANG), "gang-failure": failure}
+    return bundle(uid, policy, f"g-{rank}", {f"farnode.io/{name}": value for name, value in said.items()})
 
 
 @dataclass
 class Job:
-    """What really is at the site: a batch job and the runner in it."""
+    """What really is at the site: a batch job and the runner in it, or one of its nodes and the runner there."""
 
     nonce: str
     phase: Phase = Phase.QUEUED
@@ -47,6 +58,7 @@ class Job:
     fenced: bool = True
     runner: bool = False
     connected: bool = False
+    drained: bool = False
     seq: int = 0
     acked: int = 0
     attempts: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -72,6 +84,8 @@ class World(RuleBasedStateMachine):
         self.policies: dict[str, str] = {}
         self.cancelled: set[str] = set()
         self.pending: list[s.Effect] = []
+        self.members: list[str] = []
+        self.begun: dict[str, set[str]] = {}
 
     # ---- effects happen in the world -----------------------------------------------------------------------------
 
@@ -79,10 +93,15 @@ class World(RuleBasedStateMachine):
         for effect in self.machine.handle(stimulus):
             self.perform(effect)
         self.check_terminal()
+        self.check_gangs()
 
     def perform(self, effect: s.Effect) -> None:
         job = self.jobs.get(getattr(effect, "nonce", None) or "")
+        if isinstance(effect, s.StartPod) and self.machine.allocations[effect.nonce].request.together:
+            self.begun.setdefault(base_of(effect.nonce), set()).add(effect.nonce)
         match effect:
+            case s.DrainRunner() if job and job.connected:
+                job.drained = True
             case s.StartPod(_, uid) if job and job.connected:
                 pod = self.machine.pods[uid]
                 key = (uid, pod.attempt)
@@ -112,14 +131,67 @@ class World(RuleBasedStateMachine):
                 assert phase in ("Succeeded", "Failed")
                 assert self.terminal.setdefault(uid, phase) == phase, "a second terminal status"
 
+    def check_gangs(self) -> None:
+        for base, begun in self.begun.items():
+            assert begun == {job.nonce for job in self.of(base)}, f"of the gang in {base} only {begun} begin"
+
+    def gang_lives(self) -> bool:
+        pods = self.machine.pods
+        return any(pods[uid].stage is not Stage.ENDED for uid in self.members if uid in pods)
+
+    def of(self, base: str) -> list[Job]:
+        """The nodes of a gang's job, or the one of another."""
+        return [job for job in self.jobs.values() if base_of(job.nonce) == base]
+
     # ---- what users and the gateway's own tasks do ---------------------------------------------------------------
 
     @precondition(lambda self: len(self.policies) < PODS)
-    @rule(policy=st.sampled_from(["Never", "OnFailure", "Always"]))
+    @rule(policy=POLICIES)
     def submit(self, policy: str) -> None:
         uid = str(uuid.UUID(int=len(self.policies) + 1))
         self.policies[uid] = policy
         self.tell(s.Submitted(self.now, "alice", bundle(uid, policy), "apptainer"))
+
+    @precondition(
+        lambda self: all(self.machine.pods[u].stage is Stage.ENDED for u in self.members if u in self.machine.pods)
+    )
+    @rule(
+        policy=st.sampled_from(["Never", "OnFailure"]), failure=st.sampled_from(["stop", "ignore"]), fine=st.booleans()
+    )
+    def submit_gang(self, policy: str, failure: str, fine: bool) -> None:
+        """`fine`: it comes to its start."""
+        first = len(self.members) + 100
+        uids = [str(uuid.UUID(int=first + rank)) for rank in range(GANG)]
+        self.members += uids
+        for rank, uid in enumerate(uids):
+            self.tell(s.Submitted(self.now, "alice", member(uid, rank, policy, failure), "apptainer"))
+            self.tell(s.ImagesReady(self.now, uid, (Image("busybox"),)))
+        if fine:
+            self.start_gang()
+
+    @rule()
+    def start_gang(self) -> None:
+        """A gang that waits comes to its start, if nothing is in its way."""
+        before = set(self.jobs)
+        self.ask_gang()
+        for job in [job for nonce, job in self.jobs.items() if nonce not in before]:
+            job.phase, job.runner = Phase.RUNNING, True
+            self.tell(s.AllocationSubmitted(self.now, job.nonce, f"j{base_of(job.nonce)}"))
+            self.greet(job)
+
+    @rule()
+    def ask_gang(self) -> None:
+        waiting = [uid for uid in self.machine.queued if self.machine.demands[uid].gang is not None]
+        for gathering in gatherings(self.machine, waiting, 3600.0):
+            if gathering.words:
+                continue
+            base = f"n{len(self.jobs)}"
+            whole = AllocationRequest(base, 1, 0, f"/spool/{base}")
+            requests = seats(whole, lambda nonce: Path("/spool") / nonce, len(gathering.uids))
+            for request in requests:
+                self.jobs[request.nonce] = Job(request.nonce, Phase.ABSENT)
+            for uid, request in zip(gathering.uids, requests, strict=True):
+                self.tell(s.AllocationWanted(self.now, request, "main", pod=uid))
 
     @rule(data=st.data())
     def submit_again(self, data: st.DataObject) -> None:
@@ -147,12 +219,15 @@ class World(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def ask(self, data: st.DataObject) -> None:
-        if self.machine.queued:
-            uid = data.draw(st.sampled_from(sorted(self.machine.queued)))
+        if waiting := self.alone():
+            uid = data.draw(st.sampled_from(waiting))
             nonce = f"n{len(self.jobs)}"
             self.jobs[nonce] = Job(nonce, Phase.ABSENT)
             request = AllocationRequest(nonce, 1, 0, f"/spool/{nonce}")
             self.tell(s.AllocationWanted(self.now, request, "main", pod=uid))
+
+    def alone(self) -> list[str]:
+        return sorted(uid for uid in self.machine.queued if self.machine.demands[uid].gang is None)
 
     @rule()
     def ask_standing(self) -> None:
@@ -164,12 +239,13 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data())
     def bind(self, data: st.DataObject) -> None:
         rooms = [n for n, a in self.machine.allocations.items() if a.pod is None and a.life is Life.RUNNING]
-        if self.machine.queued and rooms:
-            uid = data.draw(st.sampled_from(sorted(self.machine.queued)))
+        waiting = self.alone()
+        if waiting and rooms:
+            uid = data.draw(st.sampled_from(waiting))
             self.tell(s.Bound(self.now, uid, data.draw(st.sampled_from(sorted(rooms)))))
 
     @precondition(lambda self: len(self.policies) < PODS)
-    @rule(policy=st.sampled_from(["Never", "OnFailure", "Always"]))
+    @rule(policy=POLICIES)
     def submit_and_start(self, policy: str) -> None:
         """The way of a pod when nothing goes wrong, so that histories get beyond it."""
         self.submit(policy)
@@ -186,16 +262,16 @@ class World(RuleBasedStateMachine):
         wanted = sorted(n for n, a in self.machine.allocations.items() if a.life is Life.WANTED)
         if not wanted:
             return
-        nonce = data.draw(st.sampled_from(wanted))
-        job = self.jobs[nonce]
-        if outcome in ("id", "unclear") and job.phase is Phase.ABSENT:
-            job.phase = Phase.QUEUED
-        if outcome == "id" and job.phase is not Phase.ABSENT:
-            self.tell(s.AllocationSubmitted(self.now, nonce, f"j{nonce}"))
-        elif outcome in ("unclear", "lost"):
-            self.tell(s.AllocationSubmitted(self.now, nonce, None))
-        elif outcome in ("refused", "later") and job.phase is Phase.ABSENT:
-            self.tell(s.AllocationRefused(self.now, nonce, "no", outcome == "later"))
+        base = base_of(data.draw(st.sampled_from(wanted)))
+        for job in self.of(base):
+            if outcome in ("id", "unclear") and job.phase is Phase.ABSENT:
+                job.phase = Phase.QUEUED
+            if outcome == "id" and job.phase is not Phase.ABSENT:
+                self.tell(s.AllocationSubmitted(self.now, job.nonce, f"j{base}"))
+            elif outcome in ("unclear", "lost"):
+                self.tell(s.AllocationSubmitted(self.now, job.nonce, None))
+            elif outcome in ("refused", "later") and job.phase is Phase.ABSENT:
+                self.tell(s.AllocationRefused(self.now, job.nonce, "no", outcome == "later"))
 
     # ---- what happens at the site --------------------------------------------------------------------------------
 
@@ -205,15 +281,37 @@ class World(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def job_starts(self, data: st.DataObject) -> None:
-        if job := self.pick(data, Phase.QUEUED):
-            job.phase, job.runner = Phase.RUNNING, True
+        if picked := self.pick(data, Phase.QUEUED):
+            for job in self.of(base_of(picked.nonce)):
+                job.phase, job.runner = Phase.RUNNING, True
+
+    @rule(data=st.data())
+    def node_dies(self, data: st.DataObject) -> None:
+        """One of several: the job goes on without it."""
+        if (job := self.pick(data, Phase.RUNNING)) and job.nonce != base_of(job.nonce):
+            job.runner = job.connected = False
+
+    @rule(data=st.data())
+    def runner_leaves(self, data: st.DataObject) -> None:
+        """It was drained, has nothing to do and nothing to tell."""
+        idle = [j for j in self.jobs.values() if j.connected and j.drained and not j.alive() and j.acked == j.seq]
+        if idle:
+            job = data.draw(st.sampled_from(sorted(idle, key=lambda job: job.nonce)))
+            self.tell(s.RunnerLeft(self.now, job.nonce, f"i{job.nonce}"))
+            job.runner = job.connected = False
+            others = self.of(base_of(job.nonce))
+            if not any(other.runner for other in others):
+                for other in others:
+                    other.phase, other.cause, other.fenced = Phase.ENDED, Cause.COMPLETED, True
 
     @rule(data=st.data())
     def connect(self, data: st.DataObject) -> None:
         jobs = [job for job in self.jobs.values() if job.runner and job.phase is not Phase.ABSENT]
         if not jobs:
             return
-        job = data.draw(st.sampled_from(jobs))
+        self.greet(data.draw(st.sampled_from(jobs)))
+
+    def greet(self, job: Job) -> None:
         allocation = self.machine.allocations.get(job.nonce)
         if allocation is None or allocation.life is Life.ENDED:  # refused, final: it ends what it runs
             job.runner = job.connected = False
@@ -246,10 +344,11 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data(), cause=st.sampled_from(list(Cause)), told=st.booleans())
     def job_ends(self, data: st.DataObject, cause: Cause, told: bool) -> None:
         """With NODE_FAILURE the runner may live on; otherwise everything is dead when the batch system says so."""
-        if job := self.pick(data, Phase.RUNNING, Phase.QUEUED):
+        picked = self.pick(data, Phase.RUNNING, Phase.QUEUED)
+        for job in self.of(base_of(picked.nonce)) if picked else ():
             job.phase, job.cause, job.fenced = Phase.ENDED, cause, cause is not Cause.NODE_FAILURE
             if not job.fenced:
-                return
+                continue
             if told:  # by SIGTERM, in time
                 for uid, attempt in sorted(job.alive()):
                     job.attempts[uid, attempt] = "ended"
@@ -259,7 +358,9 @@ class World(RuleBasedStateMachine):
     @rule()
     def poll(self) -> None:
         for job in list(self.jobs.values()):
-            state = AllocationState(job.phase, job=f"j{job.nonce}", cause=job.cause, words="words", fenced=job.fenced)
+            state = AllocationState(
+                job.phase, job=f"j{base_of(job.nonce)}", cause=job.cause, words="words", fenced=job.fenced
+            )
             self.tell(s.AllocationSeen(self.now, job.nonce, state))
 
     @rule()

@@ -9,6 +9,7 @@ from typing import Any
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.asking import Means, Policy
+from farnode.gateway.ledger import Ledger
 from farnode.gateway.machine import Machine
 from farnode.gateway.planner import Planner
 from farnode.gateway.records import Stage
@@ -45,7 +46,9 @@ def planned(
     machine = Machine(Rules())
     numbers = itertools.count()
     policy = Policy(share, MATCHING, PILOTS, dedicated)
-    hours = NodeHours(cap, lambda: {("alice", "1970-01-01"): 3600.0}, machine)
+    ledger = Ledger(machine)
+    ledger.by_day["alice", "1970-01-01"] = 3600.0
+    hours = NodeHours(cap, ledger)
     means = Means(TERMS, policy, lambda nonce: Path("/spool") / nonce, lambda: f"n{next(numbers)}", hours)
     planner = Planner(machine, means, Usage())
     planner.offers = offers

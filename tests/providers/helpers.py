@@ -68,7 +68,7 @@ class FakeTools:
         return [call[1:-1] for call in (line.split("\x1f") for line in lines) if call[0] == name]
 
     def provider(self, **settings: object) -> SlurmProvider:
-        read = SlurmSettings.read({"path": str(self.root), **settings})
+        read = SlurmSettings.read({"path": str(self.root), "callsPerMinute": 3000, **settings})
         return SlurmProvider(read, Site("fake", self.script, self.root), clock=self.clock)
 
 

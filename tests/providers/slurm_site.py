@@ -38,7 +38,7 @@ class SlurmBench:
 
     def started(self, **settings: object) -> SlurmProvider:
         """A driver as a gateway of alice's in the site would have it."""
-        read = SlurmSettings.read({"path": str(self.tools), **settings})
+        read = SlurmSettings.read({"path": str(self.tools), "callsPerMinute": 3000, **settings})
         site = Site("box", Path("/home/alice/job.sh"), self.tools)
         return SlurmProvider(read, site, user=User("alice", "/home/alice"))
 

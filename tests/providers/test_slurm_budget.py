@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from farnode.providers.slurm.budget import CANCEL_RESERVE, Budget, Urgency
+from farnode.providers.slurm.budget import CANCEL_RESERVE, SUBMIT_RESERVE, Budget, Urgency
 from tests.providers.helpers import Clock
 
 pytestmark = pytest.mark.anyio
@@ -37,10 +37,11 @@ def bucket(burst: int, per_minute: float) -> tuple[Budget, Sleeper]:
 async def test_a_burst_is_free_and_then_calls_are_spread() -> None:
     budget, sleeper = bucket(burst=40, per_minute=4)
     times = []
-    for _ in range(37):
+    free = 40 - CANCEL_RESERVE - SUBMIT_RESERVE
+    for _ in range(free + 2):
         await budget.take(Urgency.QUERY)
         times.append(sleeper.clock.now)
-    assert times[: 40 - CANCEL_RESERVE] == [0.0] * (40 - CANCEL_RESERVE)
+    assert times[:free] == [0.0] * free
     assert times[-2:] == pytest.approx([15.0, 30.0])
 
 
@@ -53,6 +54,15 @@ async def test_the_reserve_is_for_cancelling() -> None:
     assert sleeper.clock.now == 0.0
     await budget.take(Urgency.CANCEL)
     assert sleeper.clock.now == pytest.approx(60.0)
+
+
+async def test_questions_leave_something_to_submissions() -> None:
+    budget, sleeper = bucket(burst=20, per_minute=1)
+    for _ in range(20 - CANCEL_RESERVE - SUBMIT_RESERVE):
+        await budget.take(Urgency.QUERY)
+    for _ in range(SUBMIT_RESERVE):
+        await budget.take(Urgency.SUBMIT)
+    assert (sleeper.clock.now, budget.left) == (0.0, CANCEL_RESERVE)
 
 
 async def test_the_urgent_go_first() -> None:

@@ -9,16 +9,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farnode.errors import Invalid, Transient, Unreachable
-from farnode.model.allocation import AllocationId, Cause, Phase, Refused
-from farnode.providers.port import Site
+from farnode.model.allocation import AllocationId, AllocationRequest, Cause, Phase, Refused
+from farnode.providers.port import Site, SupportsCalls
 from farnode.providers.slurm import SlurmProvider, command
 from farnode.providers.slurm.states import SEPARATOR
-from tests.providers.helpers import NO_ACCOUNTING, FakeTools, alive, request, until
+from tests.providers.helpers import CONFIG, NO_ACCOUNTING, FakeTools, alive, request, until
 
 pytestmark = pytest.mark.anyio
 DEAD = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
 DBD_DEAD = "sacct: error: Sending PersistInit msg: Connection refused\n"
 IDS = [AllocationId("a", "1"), AllocationId("b", "2"), AllocationId("c")]
+
+
+LIMIT = (
+    'echo "sbatch: error: AssocMaxSubmitJobLimit" >&2; echo "sbatch: error: Batch job submission failed: Job violates'
+    " accounting/QOS policy (job submit limit, user's size and/or time limits)\" >&2; exit 1"
+)
+
+
+def alike(count: int) -> list[AllocationRequest]:
+    return [request(f"b-{index}", directory=f"/spool/b-{index}") for index in range(count)]
 
 
 def listed(job: str, name: str, state: str, reason: str = "None") -> str:
@@ -65,9 +75,9 @@ async def test_a_bad_entry_spoils_no_other(tools: FakeTools) -> None:
         esac""",
     )
     provider = tools.provider(commandTimeout=1)
-    names = ["good", "hangs", "refused", "noise", "killed", "dies", "also-good"]
+    names = ["good", "hangs", "refused", "noise", "killed", "dies", "fine"]
     good, hangs, refused, noise, killed, dies, also = await provider.submit([request(name) for name in names])
-    assert (good, also) == (AllocationId("good", "12"), AllocationId("also-good", "12"))
+    assert (good, also) == (AllocationId("good", "12"), AllocationId("fine", "12"))
     assert (hangs, noise, killed) == (AllocationId("hangs"), AllocationId("noise"), AllocationId("killed"))
     assert dies == AllocationId("dies", "77")
     assert isinstance(refused, Refused)
@@ -105,6 +115,68 @@ async def test_the_sites_account_is_named_where_a_request_names_none(tools: Fake
     await provider.submit([request()])
     (call,) = tools.calls("sbatch")
     assert {"--account=p1", "--qos=normal"} <= set(call)
+
+
+async def test_an_array_is_one_sbatch(tools: FakeTools) -> None:
+    tools.tool("sbatch", "case $* in *--array*) echo 7;; *) echo 8;; esac")
+    answers = await tools.provider().submit([*alike(300), request("alone")])
+    assert answers == [*(AllocationId(f"b-{index}", f"7_{index}") for index in range(300)), AllocationId("alone", "8")]
+    assert len(tools.calls("sbatch")) == 2
+
+
+async def test_an_array_that_is_refused_for_its_size_is_halved(tools: FakeTools) -> None:
+    tools.tool("sbatch", f"case $* in *--array=0-1[89]*|*--array=0-[4-9]*) {LIMIT};; *) echo 7;; esac")
+    answers = await tools.provider().submit(alike(20))
+    assert answers[:2] == [AllocationId("b-0", "7_0"), AllocationId("b-1", "7_1")]
+    assert all(isinstance(answer, Refused) and answer.again for answer in answers[2:])
+    arrays = [option for call in tools.calls("sbatch") for option in call if option.startswith("--array")]
+    assert arrays == ["--array=0-19", "--array=0-9", "--array=0-4", "--array=0-1"]
+
+
+async def test_halving_ends_with_one(tools: FakeTools) -> None:
+    tools.tool("sbatch", LIMIT)
+    answers = await tools.provider().submit(alike(1000))
+    assert all(isinstance(answer, Refused) and answer.again for answer in answers)
+    assert len(tools.calls("sbatch")) == 10
+
+
+async def test_another_refusal_of_an_array_is_not_tried_again(tools: FakeTools) -> None:
+    tools.says("sbatch", err="sbatch: error: Batch job submission failed: Requested partition not available\n", code=1)
+    first, *others = await tools.provider().submit(alike(8))
+    assert isinstance(first, Refused)
+    assert others == [first] * 7
+    assert len(tools.calls("sbatch")) == 1
+
+
+async def test_a_half_that_nobody_confirms_is_found_by_its_name(tools: FakeTools) -> None:
+    tools.tool("sbatch", f"case $* in *--array=0-3*) {LIMIT};; *) kill -9 $$;; esac")
+    answers = await tools.provider().submit(alike(4))
+    assert answers[:2] == [AllocationId("b-0"), AllocationId("b-1")]
+    assert all(isinstance(answer, Refused) for answer in answers[2:])
+
+
+async def test_the_sites_largest_array_is_known_once_it_was_asked(tools: FakeTools) -> None:
+    tools.scontrol(config=CONFIG + "MaxArraySize = 3\n")
+    provider = tools.provider()
+    await provider.inventory()
+    await provider.inventory()
+    assert sum("config" in call for call in tools.calls("scontrol")) == 1
+    answers = await provider.submit(alike(4))
+    assert [option for call in tools.calls("sbatch") for option in call if option.startswith("--array")] == [
+        "--array=0-2"
+    ]
+    assert all(isinstance(answer, AllocationId) for answer in answers)
+
+
+async def test_calls_are_counted(tools: FakeTools) -> None:
+    provider = tools.provider(burst=40, callsPerMinute=4)
+    assert isinstance(provider, SupportsCalls)
+    await provider.submit(alike(100))
+    await provider.states([AllocationId("b-0", "7_0")])
+    calls = provider.calls()
+    assert calls.made == {"sbatch": 1, "squeue": 1, "scontrol": 1, "sacct": 1}
+    assert (calls.burst, calls.per_minute, calls.waiting) == (40, 4, 0)
+    assert 35.9 < calls.left < 36.5
 
 
 # ---- states ----------------------------------------------------------------------------------------------------------
@@ -221,7 +293,21 @@ async def test_whatever_is_printed_it_is_an_answer_or_transient(
 # ---- cancel ----------------------------------------------------------------------------------------------------------
 
 
-async def test_cancelling_is_two_calls_and_hits_only_our_jobs(tools: FakeTools) -> None:
+async def test_one_job_or_array_is_cancelled_by_its_name(tools: FakeTools) -> None:
+    await tools.provider().cancel([AllocationId("a", "1")])
+    await tools.provider().cancel([AllocationId("b-1", "7_1"), AllocationId("b-0", "7_0")])
+    assert tools.calls("scancel") == [["--me", "--name=farnode-a"], ["--me", "--name=farnode-b", "7_0", "7_1"]]
+    assert not tools.calls("squeue")
+
+
+@pytest.mark.parametrize("job", [None, "7"])
+async def test_what_may_be_no_element_of_an_array_is_looked_up_first(tools: FakeTools, job: str | None) -> None:
+    tools.says("squeue", listed("7", "b", "RUNNING"))
+    await tools.provider().cancel([AllocationId("b-1", job)])
+    assert tools.calls("scancel") == [["7"]]
+
+
+async def test_cancelling_several_is_two_calls_and_hits_only_our_jobs(tools: FakeTools) -> None:
     tools.says("squeue", listed("1", "a", "RUNNING") + listed("2", "x", "RUNNING") + listed("9", "c", "PENDING"))
     await tools.provider().cancel(IDS)
     assert tools.calls("scancel") == [["1", "9"]], "2 is another job by now, 9 was found by its name"
@@ -235,6 +321,7 @@ async def test_nothing_to_cancel_is_fine(tools: FakeTools) -> None:
 
 
 async def test_a_cancellation_that_did_not_arrive_is_told(tools: FakeTools) -> None:
+    tools.says("squeue", listed("1", "a", "RUNNING"))
     tools.says("squeue", listed("1", "a", "RUNNING"))
     tools.says(
         "scancel", err="scancel: error: Kill job error on job id 1: Unable to contact slurm controller\n", code=8

@@ -50,7 +50,14 @@ def test_a_start_slurm_cannot_say(start: str) -> None:
 
 
 def test_banners_and_other_jobs_are_passed_over() -> None:
-    text = "Welcome! 7|~|jobs\n\n" + line() + line("8", name="mine") + line("9_[1-5]") + "slurm_load_jobs: odd\n"
+    text = (
+        "Welcome! 7|~|jobs\n\n"
+        + line()
+        + line("8", name="mine")
+        + line("9_[1-5]")
+        + line("9_")
+        + "slurm_load_jobs: odd\n"
+    )
     assert [job.id for job in states.parse(text)] == ["7"]
 
 
@@ -77,6 +84,39 @@ def test_a_known_job_is_found_among_others_of_its_name() -> None:
     found = jobs.find(AllocationId("a", "7"))
     assert found is not None
     assert found.id == "7"
+
+
+def test_elements_of_an_array_are_found_by_name_and_index() -> None:
+    text = line("7_0", "RUNNING") + line("7_1") + line("9_1", submitted="2026-11-22T15:00:01") + line("12", name="mine")
+    jobs = states.Jobs(states.parse(text))
+    found = [jobs.find(AllocationId(nonce, job)) for nonce, job in (("a-0", None), ("a-1", None), ("a-1", "7_1"))]
+    assert [job.id if job else None for job in found] == ["7_0", "9_1", "7_1"]
+    assert jobs.find(AllocationId("a-2", "7_2")) is None
+    assert jobs.find(AllocationId("a")) is None
+
+
+def test_what_of_an_array_was_cancelled_while_it_waited_is_listed_as_one() -> None:
+    """Seen with 24.11: the pending rest of array 7, and of array 9 that is another's by now."""
+    jobs = states.Jobs(states.parse(line("7_0", "RUNNING") + line("7", "CANCELLED")))
+    for nonce, job, state in (("a-0", "7_0", "RUNNING"), ("a-1", "7_1", "CANCELLED")):
+        found = jobs.find(AllocationId(nonce, job))
+        assert found is not None
+        assert (found.id, found.state) == (job, state)
+    assert jobs.find(AllocationId("a-1", "9_1")) is None
+
+
+def test_every_node_of_a_job_is_that_job() -> None:
+    jobs = states.Jobs(states.parse(line("7", "RUNNING", nodes="n[1-2]")))
+    for allocation in (AllocationId("a-0", "7"), AllocationId("a-1"), AllocationId("a-1", "7")):
+        found = jobs.find(allocation)
+        assert found is not None
+        assert (found.id, found.state) == ("7", "RUNNING")
+    assert jobs.find(AllocationId("a-1", "8")) is None
+
+
+def test_the_past_is_asked_for_by_the_names_of_jobs() -> None:
+    argv = states.sacct([AllocationId("a-0", "7_0"), AllocationId("a-1", "7_1"), AllocationId("b")])
+    assert "--name=farnode-a,farnode-a-0,farnode-a-1,farnode-b" in argv
 
 
 @pytest.mark.parametrize("code", ALL_STATES)

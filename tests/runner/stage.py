@@ -15,6 +15,7 @@ from typing import Any
 from farnode.runner.clock import Timer
 from farnode.runner.limits.devices import Devices
 from farnode.runner.limits.resources import Resources
+from farnode.runner.output.pipes import Readers
 from farnode.runner.pods.attempt import Host
 from farnode.runner.processes.children import PR_SET_CHILD_SUBREAPER, Children
 from farnode.runner.processes.leftovers import Leftovers
@@ -105,7 +106,9 @@ class Stage:
             leftovers=Leftovers(self.children),
             clock=self.clock,
             resources=Resources(self.clock, os.sched_getaffinity(0), 8 << 30),
+            readers=Readers(),
         )
+        self.readers = host.readers
         self.roster = Roster(host, Devices(gpus), self._record)
         self._news = asyncio.Condition()
         self._tellers: set[asyncio.Task[None]] = set()
@@ -184,8 +187,8 @@ class Stage:
         found = pod.container(container) if pod else None
         return found.logs if found else []
 
-    def _record(self, event: Any) -> None:
-        self.events.append(event)
+    def _record(self, events: Any) -> None:
+        self.events += events
         task = asyncio.ensure_future(self._tell())
         self._tellers.add(task)
         task.add_done_callback(self._tellers.discard)
@@ -203,9 +206,10 @@ async def stage(directory: Path, gpus: list[str] | None = None) -> AsyncIterator
         yield made
         made.roster.end(0, "", "the test is over")
         await made.roster.empty()
-        assert not entries(made.scratch.disk) + entries(made.scratch.memory)
+        assert not [path for path in entries(made.scratch.disk) + entries(made.scratch.memory) if not kept(path)]
     finally:
         made.children.unwatch()
+        made.readers.close()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         made.scratch.remove()
 
@@ -221,6 +225,11 @@ def play(directory: Path, scenario: Callable[[Stage], Awaitable[None]], gpus: li
 def shell(script: str, name: str = "main", **fields: Any) -> dict[str, Any]:
     """A container; the script's dollars are its own."""
     return {"name": name, "command": ["sh", "-c", script.replace("$", "$$")], **fields}
+
+
+def kept(path: Path) -> bool:
+    """Whether it is an empty directory, for the next attempt."""
+    return path.name.isdigit() and not list(path.iterdir())
 
 
 def entries(path: str) -> list[Path]:

@@ -19,8 +19,7 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def fill(journal: Journal, count: int) -> None:
-    for _ in range(count):
-        journal.append({"uid": "u", "attempt": 1})
+    journal.append([{"uid": "u", "attempt": 1}] * count)
 
 
 def after(journal: Journal, seq: int, limit: int = 3) -> list[int]:

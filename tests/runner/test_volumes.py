@@ -163,7 +163,7 @@ def test_content_that_cannot_be_written_is_told_and_the_old_stays(tmp_path: Path
         stage.roster.update_inputs(wrong)
         pod = stage.roster.get("u1", 1)
         assert pod is not None
-        await pod._volumes.settled()
+        await pod._volumes.settle()
         touch(f"{pod._volumes['w']}/go")
         notes = (await stage.ended())["notes"]
         assert stage.log() == "up\nold\n"

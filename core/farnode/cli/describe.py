@@ -12,7 +12,7 @@ from farnode.cli.settings import Settings, connected
 from farnode.client.aio import AsyncClient
 from farnode.client.pod import Pod
 from farnode.errors import FarnodeError
-from farnode.model.api import PodUsage
+from farnode.model.api import PodUsage, SiteView
 
 
 @click.command()
@@ -27,15 +27,17 @@ def describe(pod: str, output: str | None) -> None:
     farnode describe train -o yaml     its status, manifest and use
     """
 
-    async def ask(client: AsyncClient) -> tuple[Pod, PodUsage | None]:
+    async def ask(client: AsyncClient) -> tuple[Pod, PodUsage | None, SiteView | None]:
         found = await client.pod(pod)
-        return found, None if found.ended or not found.attempt else await _usage(client, found)
+        waits = "queuedAt" in found.view
+        usage = None if found.ended or not found.attempt else await _usage(client, found)
+        return found, usage, await client.site() if waits and not output else None
 
-    found, usage = call(ask)
+    found, usage, around = call(ask)
     if output:
         click.echo(tables.data({**found.view, "usage": usage} if usage else found.view, output))
     else:
-        click.echo(story.tell(found, time.time(), usage, Settings.current().chosen().name))
+        click.echo(story.tell(found, time.time(), usage, Settings.current().chosen().name, around))
 
 
 async def _usage(client: AsyncClient, pod: Pod) -> PodUsage | None:

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from farnode.cli import facts, tables, words
 from farnode.model.api import CallsView, NodeHoursView, SiteAllocation, SiteView, WaitingView
 
+_WORDS = 12
+"""Columns of a terminal that the words of a table need to be of any use."""
 _QUEUED = "queued"
 _RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table of which any number of rows may be shown, the first being the most telling."""
+    """A table of which any number of rows may be shown, the first being the most telling. The last column holds words;
+    `spare` are the columns that go first where there is not the width for all."""
 
     heading: list[str]
     rows: list[list[str]]
+    spare: tuple[str, ...] = ()
+
+    def within(self, width: int) -> Section:
+        """With the columns that have room beside the first words of the last one."""
+        section = self
+        for name in self.spare:
+            if section._width() <= width:
+                break
+            section = section._without(section.heading.index(name))
+        return section
+
+    def _width(self) -> int:
+        columns = list(zip(*([self.heading, *self.rows]), strict=True))[:-1]
+        return sum(max(map(len, column)) + tables.GAP for column in columns) + _WORDS
+
+    def _without(self, place: int) -> Section:
+        heading, *rows = [[*row[:place], *row[place + 1 :]] for row in (self.heading, *self.rows)]
+        return replace(self, heading=heading, rows=rows)
 
     def cut(self, most: int) -> tuple[list[list[str]], str]:
         """The heading and rows that have room, and what is said of those that have none."""
@@ -45,7 +66,7 @@ def overview(site: SiteView, now: float, pods: bool) -> Overview:
     jobs = sorted(_jobs(site.get("allocations") or ()), key=_order)
     waiting = site.get("waiting") or []
     sections = [
-        Section(_ALLOCATIONS, [_job(job, now) for job in jobs]),
+        Section(_ALLOCATIONS, [_job(job, now) for job in jobs], _SPARE),
         Section(_WAITING, [_waits(group, now) for group in waiting]),
         *([Section(_PODS, [row for job in jobs for row in _pods(job)])] if pods else []),
     ]
@@ -110,6 +131,7 @@ _ALLOCATIONS = [
     *("JOB", "KIND", "OFFER", "NODES", "STATE", "AGE", "LEFT"),
     *("CORES", "MEMORY", "GPUS", "PODS", "OWNER", "SAYS"),
 ]
+_SPARE = ("OFFER", "AGE", "OWNER", "MEMORY", "KIND", "LEFT", "NODES")
 
 Job = list[SiteAllocation]
 """What is one job of the batch system: the nodes of a gang, or one allocation."""

@@ -7,12 +7,14 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from farnode.cli import tables
 from farnode.cli.overview import Overview, Section
 
-_COLOURS = {"running": "cyan", "queued": "yellow", "draining": "magenta", "Ready": "green", "Unhealthy": "red"}
+_COLOURS = {"running": "cyan", "queued": "yellow", "draining": "magenta"}
+_LEAST = 4
+"""Lines of a table that is cut: an empty one, its heading, a row, and how many are missing."""
 
 
 class Screen:
@@ -37,11 +39,13 @@ class Screen:
 
     def drawn(self, overview: Overview, note: str) -> Group:
         """No more lines than the terminal has."""
-        lines = overview.lines[: max(1, self._console.height - 1)]
-        room = self._console.height - len(lines) - 1
+        drawn = [_line(line) for line in overview.lines[: max(1, self._console.height - 1)]]
+        room = self._console.height - len(drawn) - 1
         shares = divided([len(section.rows) + 2 for section in overview.sections], room)
-        tables = [_table(section, share) for section, share in zip(overview.sections, shares, strict=True) if share > 2]
-        return Group(*(_line(line) for line in lines), *(part for table in tables for part in table), _line(note))
+        for section, share in zip(overview.sections, shares, strict=True):
+            if share >= min(len(section.rows) + 2, _LEAST):
+                drawn += _table(section, share, self._console.width)
+        return Group(*drawn, _line(note, "dim"))
 
 
 def divided(needs: list[int], room: int) -> list[int]:
@@ -53,17 +57,17 @@ def divided(needs: list[int], room: int) -> list[int]:
     return shares
 
 
-def _table(section: Section, lines: int) -> tuple[Text, Table]:
+def _table(section: Section, lines: int, width: int) -> list[Text]:
     """An empty line, the heading, and the rows, of which the last tells how many are missing."""
     most = lines - 2
-    rows, rest = section.cut(most if most >= len(section.rows) else max(1, most - 1))
-    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold", caption=rest or None, caption_justify="left")
-    for row in rows[1:]:
-        table.add_row(*(_line(cell) for cell in row))
-    for column in table.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
-    return Text(""), table
+    rows, rest = section.cut(most if most >= len(section.rows) else most - 1)
+    shown = Section(rows[0], rows[1:], section.spare).within(width)
+    heading, *others = tables.columns([shown.heading, *shown.rows]).split("\n")
+    return [Text(), _line(heading, "bold"), *map(_line, others), *([_line(rest, "dim")] if rest else [])]
 
 
-def _line(text: str) -> Text:
-    return Text(text, style=_COLOURS.get(text, ""), no_wrap=True, overflow="ellipsis")
+def _line(text: str, style: str = "") -> Text:
+    line = Text(text, style=style, no_wrap=True, overflow="ellipsis")
+    for word, colour in _COLOURS.items():
+        line.highlight_regex(rf"(?<=   ){word}(?=   )", colour)
+    return line

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from farnode.cli import containers, tables, volumes, words
+from farnode.cli import containers, queued, tables, volumes, words
 from farnode.cli.facts import NONE, Fact, indented, lay_out, pairs, time
 from farnode.client.pod import Pod
-from farnode.model.api import ContainerUsage, PodUsage
+from farnode.model.api import ContainerUsage, PodUsage, SiteView
 
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The manifest once more, which kubectl does not show either."""
 
 
-def tell(pod: Pod, now: float, usage: PodUsage | None = None, site: str = "") -> str:
-    """`now` in seconds since the epoch; `usage` None: nothing is known of what it uses."""
+def tell(pod: Pod, now: float, usage: PodUsage | None = None, site: str = "", around: SiteView | None = None) -> str:
+    """`now` in seconds since the epoch; `usage` None: nothing is known of what it uses; `around`: what its site is
+    doing, of a pod that waits there."""
     using = {one["name"]: one for one in (usage or {"containers": []})["containers"]}
     sections = [
         *lay_out(_header(pod, now, site)),
         *_allocation(pod, now),
+        *(_section("Queue:", queued.described(pod, around, now)) if around is not None else ()),
         *_attempts(pod),
         *_containers(pod, "Init Containers:", pod.init_containers, using),
         *_containers(pod, "Containers:", pod.containers, using),
@@ -56,6 +58,15 @@ def _header(pod: Pod, now: float, site: str) -> Iterator[Fact]:
     yield "QoS Class", str(pod.status.get("qosClass") or "")
     yield "Attempt", str(pod.attempt) if pod.attempt else ""
     yield "GPUs", ", ".join(pod.gpus)
+    yield "Gang", _gang(pod)
+
+
+def _gang(pod: Pod) -> str:
+    gang = pod.view.get("gang")
+    if gang is None:
+        return ""
+    fate = "the others are ended" if gang["failure"] == "stop" else "the others go on"
+    return f"{gang['name']}: {gang['size']} pods start together; when one fails, {fate}"
 
 
 def _allocation(pod: Pod, now: float) -> list[str]:
@@ -65,6 +76,7 @@ def _allocation(pod: Pod, now: float) -> list[str]:
     expected, begun, walltime = (allocation.get(key) for key in ("expectedStart", "startedAt", "walltime"))
     waits = [allocation.get("reason") or "", allocation.get("words") or ""]
     facts: list[Fact] = [
+        ("Kind", allocation.get("kind") or ""),
         ("Job", allocation.get("job") or ""),
         ("State", allocation.get("phase") or ""),
         ("Offer", allocation.get("offer") or ""),
@@ -76,7 +88,11 @@ def _allocation(pod: Pod, now: float) -> list[str]:
         ("Walltime", words.span(walltime) if isinstance(walltime, int) else ""),
         ("Left", _left(begun, walltime, now) if allocation.get("phase") == "running" else ""),
     ]
-    return ["Allocation:", *indented(lay_out(facts))]
+    return _section("Allocation:", facts)
+
+
+def _section(title: str, facts: Iterable[Fact]) -> list[str]:
+    return [title, *indented(lay_out(facts))]
 
 
 def _in_future(at: Any, now: float) -> str:

@@ -15,11 +15,15 @@ from farnode.client.pod import Pod
 FORMATS = click.Choice(["wide", "json", "yaml", "name"])
 
 
+GAP = 3
+"""Spaces between columns."""
+
+
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned, three spaces between, nothing behind the last."""
+    """Left-aligned, nothing behind the last."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        (" " * GAP).join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 

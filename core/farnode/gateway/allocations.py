@@ -9,7 +9,6 @@ from farnode.gateway.attempts import ALLOCATION_ENDING, Attempts
 from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.model.allocation import AllocationState, Cause, Phase
 
-
 GANG_PATIENCE = 120.0
 """Seconds from the first runner of a gang's job to the last: nodes of one job boot their runners within seconds."""
 
@@ -236,9 +235,9 @@ class Allocations(Attempts):
         if pod is not None:
             self._never_came(pod, allocation, at)
             if allocation.request.together:
-                self._none_begins(pod, allocation, at)
+                self._none_begins(allocation, at)
 
-    def _none_begins(self, pod: PodRecord, allocation: AllocationRecord, at: float) -> None:
+    def _none_begins(self, allocation: AllocationRecord, at: float) -> None:
         """One of a gang's nodes will not come: the others are given back, and their pods wait again with its own."""
         for seat in self._live_seats(allocation):
             self._cancel(seat.nonce)
@@ -273,16 +272,17 @@ class Allocations(Attempts):
                 self._miss(allocation)
             return
         patience = max(allocation.fence_after, self.rules.fence_after) + self.rules.fence_margin
-        silence = at - (allocation.heard or allocation.started)
-        if silence >= patience and self.bound.get(allocation.nonce):
-            words = f"its node has not been heard of for {silence:.0f} s"
+        if at - (allocation.heard or allocation.started) >= patience and self.bound.get(allocation.nonce):
+            words = f"its node has not been heard of for {patience:.0f} s"
             lost = AllocationState(Phase.ENDED, cause=Cause.NODE_FAILURE, reason="Unheard", words=words)
             self._over(allocation, lost, at)
 
     def _miss(self, allocation: AllocationRecord) -> None:
-        """What its job script said, if anything, tells why a runner has not come."""
+        """What its job script said, if anything, tells why a runner has not come. The first that came asks for all."""
+        if next(seat for seat in self._seats(allocation) if seat.life is Life.RUNNING).nonce != allocation.nonce:
+            return
         for seat in list(self._seats(allocation)):
-            if seat.life is not Life.RUNNING and seat.life is not Life.ENDED:
+            if seat.life in (Life.WANTED, Life.SUBMITTED):
                 words = f"no runner came from node {seat.request.index} of its job in {GANG_PATIENCE:.0f} s"
                 self._store(replace(seat, words=words))
                 self._effects.append(s.ReadSpool(seat.nonce))

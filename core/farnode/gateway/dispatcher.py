@@ -1,4 +1,5 @@
-"""Does what the machine decided: talks to the batch system, the runners, the registry and the spool.
+"""Does what the machine decided: talks to the runners, the registry and the spool, and has `batch` talk to the batch
+system.
 
 Everything here may fail, hang or be repeated; what it learns goes back to the machine as stimuli. Nothing waits inside
 `perform`: each slow thing is a task, and each is bounded.
@@ -9,20 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from farnode.errors import Transient
 from farnode.gateway import stimuli as s
+from farnode.gateway.batch import BatchSystem, Cadence
 from farnode.gateway.commands import command, inputs
 from farnode.gateway.engine import Engine
+from farnode.gateway.gangs import peers
 from farnode.gateway.images import ImageStore
 from farnode.gateway.pulls import Pulls
 from farnode.gateway.records import Life, PodRecord, Stage
 from farnode.gateway.runners import Runners
 from farnode.gateway.spool import Spool
 from farnode.gateway.storage import Keeper
-from farnode.model.allocation import AllocationId, Refused
 from farnode.model.offer import Offer
 from farnode.model.order import order
 from farnode.providers.port import AllocationProvider
@@ -34,21 +34,6 @@ log = logging.getLogger(__name__)
 ORDER_BYTES = 24 * 1024 * 1024
 """Of one pod; below what a frame can carry."""
 START_BYTES = 8 * 1024 * 1024
-CANCEL_AGAIN = 30.0
-"""Seconds after which a cancellation that shows no effect is repeated."""
-FIRST_POLL = 2.0
-"""Seconds from a submission to the first question about it: by then the batch system has looked at it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cadence:
-    """Seconds between questions to the batch system, between inventories, and between collections of what the spool
-    holds beyond its quota (bytes)."""
-
-    poll: float
-    inventory: float
-    collect: float
-    spool_quota: int
 
 
 class Dispatcher:
@@ -65,8 +50,6 @@ class Dispatcher:
         limits: Limits,
         storage: Keeper,
     ) -> None:
-        self.offers: Sequence[Offer] = ()
-        self.problem: str | None = "the batch system has not answered yet"
         self._engine = engine
         self._machine = engine.machine
         self._provider = provider
@@ -81,13 +64,15 @@ class Dispatcher:
         self._storage = storage
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[str, str]] = set()
-        self._to_submit: dict[str, None] = {}
-        self._to_cancel: dict[str, None] = {}
-        self._submitting = asyncio.Event()
-        self._cancelling = asyncio.Event()
-        self._poll_at = 0.0
-        self._poll_changed = asyncio.Event()
-        runners.gone = self._runner_gone
+        self._batch = BatchSystem(engine, provider, runners, cadence, self._prepare)
+
+    @property
+    def offers(self) -> Sequence[Offer]:
+        return self._batch.offers
+
+    @property
+    def problem(self) -> str | None:
+        return self._batch.problem
 
     # ---- effects -------------------------------------------------------------------------------------------------
 
@@ -115,11 +100,9 @@ class Dispatcher:
             case s.FetchImages(uid):
                 self._once("images", uid, self._fetch(uid))
             case s.SubmitAllocation(nonce):
-                self._to_submit[nonce] = None
-                self._submitting.set()
+                self._batch.submit(nonce)
             case s.CancelAllocation(nonce):
-                self._to_cancel[nonce] = None
-                self._cancelling.set()
+                self._batch.cancel(nonce)
             case s.ReadSpool(nonce):
                 self._once("spool", nonce, self._read_spool(nonce))
             case s.RemovePod(uid, nonce):
@@ -179,6 +162,7 @@ class Dispatcher:
             runtime=pod.runtime,
             restarts=pod.restarts,
             claims=self._storage.directories(pod),
+            peers=peers(self._machine, pod),
         )
         self._storage.confine(made, self._machine.bundles[pod.uid])
         made["limits"] = self._limits
@@ -229,24 +213,17 @@ class Dispatcher:
         await self._engine.ask(s.SpoolRead(self._engine.clock(), nonce, words))
         self._runners.send(nonce, {"type": "refused", "reason": "this allocation is over", "final": True})
 
-    # ---- the batch system ----------------------------------------------------------------------------------------
-
-    def _runner_gone(self, _: str) -> None:
-        self._poll_soon(0.2)
-
-    def _poll_soon(self, delay: float) -> None:
-        at = asyncio.get_running_loop().time() + delay
-        if at < self._poll_at:
-            self._poll_at = at
-            self._poll_changed.set()
+    # ---- what goes on all the time -------------------------------------------------------------------------------
 
     def readdress(self) -> None:
         """Tell the runners of every live allocation where this gateway is now."""
-        for nonce, record in self._machine.allocations.items():
-            if record.life is not Life.ENDED:
-                self._spool.prepare(nonce, self._connect(nonce))
+        self._prepare(nonce for nonce, record in self._machine.allocations.items() if record.life is not Life.ENDED)
         for nonce in self._spool.strangers(set(self._machine.allocations)):
             self._spool.remove(nonce)
+
+    def _prepare(self, nonces: Iterable[str]) -> None:
+        for nonce in nonces:
+            self._spool.prepare(nonce, self._connect(nonce))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -255,112 +232,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._submit_loop())
-            group.create_task(self._cancel_loop())
-            group.create_task(self._poll_loop())
-            group.create_task(self._inventory_loop())
+            group.create_task(self._batch.run())
             group.create_task(self._tick_loop())
             group.create_task(self._collect_loop())
-
-    async def _submit_loop(self) -> None:
-        while True:
-            await self._submitting.wait()
-            self._submitting.clear()
-            nonces, self._to_submit = list(self._to_submit), {}
-            records = [record for nonce in nonces if (record := self._machine.allocations.get(nonce)) is not None]
-            wanted = [record.request for record in records if record.life is Life.WANTED and not record.cancelled]
-            if wanted:
-                await self._submit(wanted)
-
-    async def _submit(self, wanted: Sequence[Any]) -> None:
-        answers: Sequence[AllocationId | Refused]
-        try:
-            for request in wanted:
-                self._spool.prepare(request.nonce, self._connect(request.nonce))
-            answers = await self._provider.submit(wanted)
-            if len(answers) != len(wanted):
-                raise Transient(f"{len(answers)} answers to {len(wanted)} requests")
-            self.problem = None
-        except Exception as error:
-            log.warning("submission: %s", error)
-            self.problem = str(error)
-            answers = [AllocationId(request.nonce) for request in wanted]
-        at = self._engine.clock()
-        for request, answer in zip(wanted, answers, strict=True):
-            log.info("allocation %s: submitted, %s", request.nonce, answer)
-            if isinstance(answer, Refused):
-                await self._engine.tell(s.AllocationRefused(at, request.nonce, answer.words, answer.again))
-            else:
-                await self._engine.tell(s.AllocationSubmitted(at, request.nonce, answer.job))
-        self._poll_soon(FIRST_POLL)
-
-    async def _cancel_loop(self) -> None:
-        while True:
-            await self._cancelling.wait()
-            self._cancelling.clear()
-            nonces, self._to_cancel = list(self._to_cancel), {}
-            ids = [record.id for nonce in nonces if (record := self._machine.allocations.get(nonce)) is not None]
-            try:
-                await self._provider.cancel(ids)
-            except Exception as error:
-                log.warning("cancellation, to be repeated: %s", error)
-            self._poll_soon(FIRST_POLL)
-
-    async def _poll_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        delay = self._cadence.poll
-        while True:
-            self._poll_at = loop.time() + delay
-            while (left := self._poll_at - loop.time()) > 0:
-                self._poll_changed.clear()
-                try:
-                    await asyncio.wait_for(self._poll_changed.wait(), left)
-                except TimeoutError:
-                    break
-            delay = await self._poll()
-
-    async def _poll(self) -> float:
-        """Ask for every allocation that has not ended; returns the seconds until the next question."""
-        records = [record for record in self._machine.allocations.values() if record.life is not Life.ENDED]
-        if not records:
-            return self._cadence.poll
-        try:
-            states = await self._provider.states([record.id for record in records])
-            self.problem = None
-        except Exception as error:
-            log.warning("states: %s", error)
-            self.problem = str(error)
-            return self._cadence.poll
-        at = self._engine.clock()
-        seen = [s.AllocationSeen(at, record.nonce, states[record.id]) for record in records if record.id in states]
-        if seen:
-            await self._engine.ask(*seen)
-        self._cancel_again(at)
-        silent = any(
-            record.incarnation and record.given_up is None and record.nonce not in self._runners.connected
-            for record in records
-        )
-        return min(self._cadence.poll, 2.0) if silent else self._cadence.poll
-
-    def _cancel_again(self, at: float) -> None:
-        for record in self._machine.allocations.values():
-            known = record.life in (Life.SUBMITTED, Life.RUNNING)
-            if known and record.cancelled and at - record.created > CANCEL_AGAIN:
-                self._to_cancel[record.nonce] = None
-                self._cancelling.set()
-
-    async def _inventory_loop(self) -> None:
-        while True:
-            try:
-                self.offers = await self._provider.inventory()
-                self.problem = None
-                await self._engine.tell(s.Tick(self._engine.clock()))
-                delay = self._cadence.inventory
-            except Exception as error:
-                log.warning("inventory: %s", error)
-                self.problem = str(error)
-                delay = self._cadence.poll
-            await asyncio.sleep(delay)
 
     async def _collect_loop(self) -> None:
         while True:

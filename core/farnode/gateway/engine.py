@@ -16,13 +16,13 @@ from contextlib import suppress
 
 from farnode.errors import Invalid
 from farnode.gateway import stimuli as s
+from farnode.gateway.ledger import Ledger
 from farnode.gateway.machine import Machine
 from farnode.gateway.port import EventsGone
 from farnode.gateway.records import PodRecord, Stage
 from farnode.gateway.state import Changed
 from farnode.gateway.store import TOMBSTONES, Batch, Store
 from farnode.gateway.timings import Timings
-from farnode.gateway.usage import Ledger
 from farnode.model.bundle import Bundle, parse_bundle
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,11 @@ RETRY = 1.0
 """Seconds between tries to write a database that cannot be written."""
 INBOX = 10_000
 """Stimuli waiting; beyond it senders wait."""
+GATHER, CROWD = 0.005, 16
+"""Seconds from one batch to the next while more than so many pods are with their runners: a transaction costs as much as
+all else that is done for a pod, and among so many nobody notices the wait."""
+
+_Item = tuple[s.Stimulus | None, asyncio.Future[None] | None]
 
 
 class Engine:
@@ -51,7 +56,7 @@ class Engine:
         self._store = store
         self._order: OrderedDict[str, int] = OrderedDict()
         self._gone: deque[tuple[int, str, str]] = deque(maxlen=TOMBSTONES)
-        self._inbox: asyncio.Queue[tuple[s.Stimulus | None, asyncio.Future[None] | None]] = asyncio.Queue(INBOX)
+        self._inbox: asyncio.Queue[_Item] = asyncio.Queue(INBOX)
         self._news = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._settings: dict[str, str] = {}
@@ -92,8 +97,11 @@ class Engine:
         self.settings[name] = self._settings[name] = value
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            effects, waiters = await self._batch()
+            first = await self._inbox.get()
+            begun = loop.time()
+            effects, waiters = self._batch(first)
             batch = self._describe(self.machine.take_changed())
             if batch:
                 await self._commit(batch)
@@ -102,6 +110,8 @@ class Engine:
                 if not waiter.done():
                     waiter.set_result(None)
             self.perform(effects)
+            if len(self.machine.stages[Stage.BOUND]) > CROWD:
+                await asyncio.sleep(begun + GATHER - loop.time())
 
     async def _commit(self, batch: Batch) -> None:
         """A full disk stops everything here, and nothing is lost: who waits for an answer goes on waiting, runners
@@ -119,10 +129,10 @@ class Engine:
                 self.problem = None
                 return
 
-    async def _batch(self) -> tuple[list[s.Effect], list[asyncio.Future[None]]]:
+    def _batch(self, item: _Item) -> tuple[list[s.Effect], list[asyncio.Future[None]]]:
+        """The first item and all that wait behind it."""
         effects: list[s.Effect] = []
         waiters: list[asyncio.Future[None]] = []
-        item = await self._inbox.get()
         while True:
             stimulus, waiter = item
             if stimulus is not None:
@@ -201,7 +211,8 @@ class Engine:
                 yield changes
                 continue
             try:
-                await asyncio.wait_for(news.wait(), heartbeat)
+                async with asyncio.timeout(heartbeat):
+                    await news.wait()
             except TimeoutError:
                 yield []
 

@@ -1,4 +1,4 @@
-"""Gangs: which pods that wait can start together, what is asked for them, and what they are told of each other. Pure."""
+"""Gangs: which waiting pods can start together, what is asked for them, and what they are told of each other. Pure."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class _Group:
 
 
 def gatherings(machine: Machine, uids: Iterable[str], default_walltime: float) -> list[Gathering]:
-    """Of pods that are members of a gang and could start now, in the order in which they are complete. `default_walltime` (seconds) is that of
-    pods which name none."""
+    """Of pods that are members of a gang and could start now: complete gangs first, in the order they became so.
+    `default_walltime` (seconds) is that of pods which name none."""
     return [_gathering(machine, group, default_walltime) for group in _groups(machine, uids)]
 
 

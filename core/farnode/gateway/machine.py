@@ -79,6 +79,7 @@ class Machine(Allocations, Claims, Pulling):
         self.bundles = dict(bundles)
         self.demands = {uid: bundle.demand for uid, bundle in bundles.items()}
         self.claims = {claim.key: claim for claim in claims}
+        self.loaded = at
         for allocation in allocations:
             # Nothing was heard while nobody listened: a runner may have been alive until now.
             heard = at if allocation.incarnation else None
@@ -162,8 +163,8 @@ class Machine(Allocations, Claims, Pulling):
         elif pod.stage is Stage.BOUND:
             self._stop(pod, event)
         else:
-            if pod.stage is Stage.PLACED and pod.nonce:
-                self._cancel(pod.nonce)
+            if pod.stage is Stage.PLACED:
+                self._withdraw(pod, event.at)
             self._end_unstarted(pod, event.at, "Deleted", "deleted before it started")
             if event.purge:
                 self._remove(self.pods[pod.uid])
@@ -188,6 +189,8 @@ class Machine(Allocations, Claims, Pulling):
                 self._remove_allocation(allocation)
             elif allocation.life is not Life.ENDED and allocation.given_up is not None:
                 self._fence(allocation, allocation.given_up, event.at)
+            elif allocation.request.together:
+                self._watch_seat(allocation, event.at)
 
     def _forget_ended(self, at: float) -> None:
         """Those whose removal was asked for while they ran, and the oldest beyond their retention."""
@@ -211,7 +214,7 @@ class Machine(Allocations, Claims, Pulling):
         timeout = self.demands[pod.uid].queue_timeout
         if timeout is None or pod.queued is None or at - pod.queued < timeout:
             return
-        if pod.stage is Stage.PLACED and pod.nonce:
-            self._cancel(pod.nonce)
+        if pod.stage is Stage.PLACED:
+            self._withdraw(pod, at)
         words = f"waited longer than its queue-timeout of {timeout:g} s; last: {pod.status.get('message', '')}"
         self._end_unstarted(self._note(pod, at, "QueueTimeout", words, "Warning"), at, "QueueTimeout", words)

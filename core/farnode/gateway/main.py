@@ -21,9 +21,10 @@ import yaml
 from farnode.errors import Invalid
 from farnode.gateway import stimuli as s
 from farnode.gateway.asking import Means, Policy
+from farnode.gateway.batch import Cadence
 from farnode.gateway.config import GatewayConfig, load
 from farnode.gateway.disk import check_state_directory
-from farnode.gateway.dispatcher import Cadence, Dispatcher
+from farnode.gateway.dispatcher import Dispatcher
 from farnode.gateway.engine import Engine
 from farnode.gateway.http.app import create_app
 from farnode.gateway.http.server import serve as serve_http
@@ -54,8 +55,8 @@ COLLECT_INTERVAL = 600.0
 """Seconds between two looks at how much the spool holds."""
 FENCE_MARGIN = 15.0
 """Seconds a runner may take, at most, to end its pods once it must."""
-INVENTORY_INTERVAL = 300.0
-"""Seconds between two looks at what the site offers."""
+INVENTORY_INTERVAL = 1800.0
+"""Seconds between two looks at what the site offers while nothing says that it has changed: a look is five commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     machine = Machine(_rules(config))
     clock = steady_clock()
     engine = Engine(machine, store, clock)
-    hours = NodeHours(config.quotas.node_hours_per_day, lambda: engine.ledger.by_day, machine)
+    hours = NodeHours(config.quotas.node_hours_per_day, engine.ledger)
     usage = Usage()
     secret = Secret.at(config.state / "secret")
     spool = Spool(config.spool, secret.identity)

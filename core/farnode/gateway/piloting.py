@@ -11,7 +11,7 @@ from farnode.gateway.records import AllocationRecord
 from farnode.gateway.requests import pilot
 from farnode.gateway.rooms import Rooms
 from farnode.model.offer import Offer
-from farnode.scheduler.pilots import Load, Pilot, Pool, Size, Wanted, unneeded, wanted, whole
+from farnode.scheduler.pilots import Load, Pilot, Place, Pool, Size, Wanted, unneeded, wanted, whole
 from farnode.scheduler.placement import Placement
 from farnode.scheduler.queue import Line
 
@@ -31,7 +31,7 @@ class Piloting:
         kept = {offer.name for offer in offers if offer.standing and self._means.policy.share}
         pilots = [each for each in records if each.pool.offer not in kept]
         loads: list[Load] = []
-        wholes: dict[Pool, Size] = {}
+        places: dict[Pool, Place] = {}
         busy: set[Pool] = set()
         for line in list(self._queue.lines()):
             placement = self._placement(line.shape.demand)
@@ -42,10 +42,10 @@ class Piloting:
             words = self._means.hours.may_ask(line.shape.owner, at)
             if words is None:
                 loads.append(self._load(line, pool))
-                wholes[pool] = whole(placement.offer, self._means.policy.cores, placement.gpu)
+                places[pool] = self._place(pool, placement, spare, at)
             yield from self._tell(line, words or _words(pool, records), at)
         yield from self._give_back(pilots, busy, at)
-        for each in wanted(loads, pilots, wholes, spare.left, self._terms):
+        for each in wanted(loads, pilots, places, at, self._terms):
             yield from self._asked(each, offers, at)
 
     def _give_back(self, pilots: Sequence[Pilot], busy: Collection[Pool], at: float) -> Iterator[s.DrainAsked]:
@@ -58,6 +58,11 @@ class Piloting:
         owner = None if self._means.policy.share else line.shape.owner
         gpu = (placement.gpu.vendor, placement.gpu.model) if placement.gpu else None
         return Pool(placement.offer.name, owner, placement.account, placement.qos, gpu)
+
+    def _place(self, pool: Pool, placement: Placement, spare: Spare, at: float) -> Place:
+        offer = placement.offer
+        largest = whole(offer, self._means.policy.cores, placement.gpu)
+        return Place(largest, offer.nodes, spare.left.get(offer.name), self._rooms.rate(pool, at))
 
     def _load(self, line: Line, pool: Pool) -> Load:
         demand = line.shape.demand

@@ -132,4 +132,5 @@ class Planner:
         if len(self._backlog.pooled):
             rooms = self._rooms.open(connected)
             for uid, nonce in match(self._backlog.pooled, rooms, at, self._means.policy.matching):
+                self._rooms.bind(uid, nonce)
                 yield s.Bound(at, uid, nonce)

@@ -31,7 +31,7 @@ def read_hello(message: dict[str, Any]) -> Hello:
     fine = (
         _all(message.get("protocols"), int)
         and all(isinstance(message.get(name), str) for name in ("nonce", "incarnation"))
-        and all(isinstance(message.get(name, ""), str) for name in ("token", "session", "host", "job"))
+        and all(isinstance(message.get(name, ""), str) for name in ("token", "session", "host", "address", "job"))
         and isinstance(capacity, dict)
         and _all(capacity.get("gpus", []), str)
         and _is_runtimes(message.get("runtimes", {}))

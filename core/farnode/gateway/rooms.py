@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -12,6 +13,9 @@ from farnode.model.annotations import RUNTIMES
 from farnode.model.offer import GpuOffer, Offer
 from farnode.scheduler.pilots import Pilot, Pool, Size
 from farnode.scheduler.room import Room
+
+LATELY = 10.0
+"""Seconds."""
 
 
 class Rooms:
@@ -26,6 +30,7 @@ class Rooms:
         self._idle: dict[str, float] = {}
         self._where: dict[str, str] = {}
         self._ports: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._rates: defaultdict[Pool, Rate] = defaultdict(Rate)
         self._offers: Sequence[Offer] = ()
 
     def know(self, offers: Sequence[Offer]) -> None:
@@ -67,6 +72,11 @@ class Rooms:
             self._enter(pod, new, at)
         return {nonce for nonce in (old, new) if nonce is not None}
 
+    def bind(self, uid: str, nonce: str) -> None:
+        """Its room has taken a pod just now: it may have ended before its record is looked at again."""
+        self._where[uid] = nonce
+        self._idle.pop(nonce, None)
+
     def _enter(self, pod: PodRecord, nonce: str, at: float) -> None:
         self._where[pod.uid] = nonce
         demand, room = self._machine.demands[pod.uid], self._rooms.get(nonce)
@@ -79,11 +89,12 @@ class Rooms:
     def _leave(self, uid: str, nonce: str, at: float) -> None:
         del self._where[uid]
         room = self._rooms.get(nonce)
-        if room is not None:
+        record = self._machine.allocations.get(nonce)
+        if room is not None and record is not None:
             room.give(uid)
+            self._rates[pool_of(record.request, record.offer, record.owner)].count(at)
             if not room.pods:
                 self._idle[nonce] = at
-        record = self._machine.allocations.get(nonce)
         ports = self._ports[_node(record)] if record is not None else {}
         for port in [port for port, user in ports.items() if user == uid]:
             del ports[port]
@@ -130,6 +141,10 @@ class Rooms:
         record = self._machine.allocations[nonce]
         return not (record.draining or record.cancelled or record.given_up is not None)
 
+    def rate(self, pool: Pool, at: float) -> float:
+        """Pods that leave its pilots per second, of late."""
+        return self._rates[pool].now(at)
+
     def load(self, nonce: str) -> float | None:
         """How much of a pilot that runs is in use, from 0 to 1."""
         room = self._rooms.get(nonce)
@@ -157,9 +172,24 @@ class Rooms:
             begun=True,
             used=size.plus(free.times(-1)),
             idle_since=self._idle.get(record.nonce),
+            since=record.started,
             ends_at=record.ends_at,
             least=self._least(record),
         )
+
+
+class Rate:
+    """Events per second, the older the less they count."""
+
+    def __init__(self) -> None:
+        self._value = 0.0
+        self._at = 0.0
+
+    def count(self, at: float) -> None:
+        self._value, self._at = self.now(at) + 1 / LATELY, at
+
+    def now(self, at: float) -> float:
+        return self._value * math.exp((self._at - at) / LATELY)
 
 
 def pool_of(request: AllocationRequest, offer: str, owner: str | None) -> Pool:

@@ -104,9 +104,10 @@ def admit(hello: Hello, allocation: AllocationRecord | None, secret: Secret) -> 
 
 
 def found(hello: Hello, at: float) -> dict[str, object]:
-    """What a runner found on its node: `gpus`, `runtimes` and, where the batch system says it, `ends_at`, which is
-    told by the node's clock and given by the gateway's, whose time is `at`."""
+    """What a runner found on its node: `gpus`, `runtimes`, its `address` and, where the batch system says it,
+    `ends_at`, which is told by the node's clock and given by the gateway's, whose time is `at`."""
     capacity: dict[str, object] = {**hello["capacity"], "runtimes": hello.get("runtimes", {})}
+    capacity["address"] = hello.get("address", "")
     if (ends_at := hello.get("ends_at")) is not None:
         capacity["ends_at"] = ends_at + at - hello.get("time", at)
     return capacity

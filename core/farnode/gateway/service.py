@@ -33,6 +33,8 @@ from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions, PortOp
 
 HEARTBEAT = 15.0
 """Seconds between signs of life on a silent event stream."""
+PORTION = 256
+"""Changes made into one piece of an event stream: a watcher may have missed tens of thousands."""
 _WANTS = {
     "exec": "unable to run a command",
     "attach": "unable to attach",
@@ -199,25 +201,30 @@ class Gateway:
             raise NotFound(f"there is no pod with UID {uid}")
         return pod
 
-    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[EventView]:
+    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[list[EventView]]:
         loop = asyncio.get_running_loop()
         quiet = loop.time()
         async for changes in self._engine.watch(after, HEARTBEAT):
             seen = False
-            for seq, uid, owner in changes:
-                pod = self._machine.pods.get(uid)
-                if owner is not None:
-                    if caller.admin or owner == caller.owner:
-                        seen = True
-                        yield {"seq": seq, "type": "gone", "uid": uid}
-                elif pod is not None and self._may_see(caller, pod):
+            for begin in range(0, len(changes), PORTION):
+                views = [view for change in changes[begin : begin + PORTION] if (view := self._event(caller, *change))]
+                if views:
                     seen = True
-                    yield {"seq": seq, "type": "pod", "uid": uid, "pod": self._view(pod)}
+                    yield views
             if not seen and loop.time() >= quiet:  # others' pods may keep the engine busy without a word to this one
-                yield {"seq": changes[-1][0] if changes else self._engine.seq, "type": "heartbeat"}
+                yield [{"seq": changes[-1][0] if changes else self._engine.seq, "type": "heartbeat"}]
                 seen = True
             if seen:
                 quiet = loop.time() + HEARTBEAT / 2
+
+    def _event(self, caller: Caller, seq: int, uid: str, owner: str | None) -> EventView | None:
+        """A change as the caller may see it. `owner`: of a pod that is gone."""
+        pod = self._machine.pods.get(uid)
+        if owner is not None:
+            return {"seq": seq, "type": "gone", "uid": uid} if caller.admin or owner == caller.owner else None
+        if pod is None or not self._may_see(caller, pod):
+            return None
+        return {"seq": seq, "type": "pod", "uid": uid, "pod": self._view(pod)}
 
     # ---- logs and streams----------------------------------------------------------------------------------------
 

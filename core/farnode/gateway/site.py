@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from farnode.gateway.ledger import SHARED
 from farnode.gateway.machine import Machine
 from farnode.gateway.metrics import Figures, render
 from farnode.gateway.port import Caller
 from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.gateway.timings import Timings
-from farnode.gateway.usage import SHARED, NodeHours, Usage
+from farnode.gateway.usage import NodeHours, Usage
 from farnode.gateway.views import allocation_view
 from farnode.model.api import Amounts, CallsView, NodeHoursView, SiteAllocation, WaitingView
 from farnode.model.demand import Demand

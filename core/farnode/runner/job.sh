@@ -4,7 +4,8 @@
 # is the allocation's nonce; FARNODE_PYTHON, optional, a Python to prefer. Sources nothing and evaluates nothing.
 # In a job array FARNODE_ALLOCATION lacks the end of the nonce, which is `-` and the element's index. With FARNODE_GANG,
 # where this file lies on the spool, each node of the job gets a runner: this is then the script of the job, which
-# starts itself on each with the argument `seat`, and there the nonce ends with the node's place in the job.
+# starts itself on each with the argument `seat`, and there the nonce ends with the node's place in the job. The file
+# `seat` then holds the pid that is to be warned.
 # Exits with the runner's status; 78 when this node cannot run it (the words are in $FARNODE_ALLOCATION/problem).
 
 # The mark by which an allocation's processes are found must not be on this shell's own subshells.
@@ -88,21 +89,24 @@ attend() { # wait for the supervisor's end, and set status
     done
 }
 
-lead() { # a runner on each node, until all have ended; srun passes USR1 and USR2 on, and would end all at once by TERM,
-    # which Slurm gives to each node's processes itself. WaitTime, or one that fails, must not end the others.
-    trap 'interrupted=1' TERM INT
-    srun --overlap --mem=0 --mpi=none --kill-on-bad-exit=0 --wait=0 --export=ALL \
+on_each_node() { # this script, with an argument; WaitTime, or one that fails, must not end the others
+    srun --overlap --mem=0 --mpi=none --no-kill --kill-on-bad-exit=0 --wait=0 --export=ALL \
         --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
-        --cpus-per-task="$SLURM_CPUS_PER_TASK" /bin/sh "$FARNODE_GANG" seat </dev/null &
+        --cpus-per-task="$SLURM_CPUS_PER_TASK" /bin/sh "$FARNODE_GANG" "$1" </dev/null &
+}
+
+lead() { # a runner on each node, until all have ended. Slurm gives TERM to the processes of every node itself, and srun
+    # would answer it by KILL; a signal that srun passes on reaches the pods' processes, too, so the warning goes round it
+    trap 'interrupted=1' TERM INT
+    trap 'interrupted=1; on_each_node warning' USR1 USR2
+    on_each_node seat
     supervisor=$!
     attend
     exit $status
 }
 
-trap 'pass_on USR1' USR1
-trap 'pass_on USR2' USR2
 if [ -n "$FARNODE_GANG" ]; then
-    [ "$1" = seat ] || lead
+    [ -n "$1" ] || lead
     place=$SLURM_PROCID
 else
     place=$SLURM_ARRAY_TASK_ID
@@ -112,9 +116,18 @@ FARNODE_ALLOCATION=$FARNODE_ALLOCATION${place:+-$place}
     echo "farnode: FARNODE_ALLOCATION is no directory on $(uname -n): '$FARNODE_ALLOCATION'" >&2
     exit 78
 }
-[ "$1" = seat ] && exec >>job.out 2>&1
+if [ "$1" = warning ]; then
+    read -r pid <seat && kill -USR1 "$pid"
+    exit
+fi
 nonce=${FARNODE_ALLOCATION##*/}
 trap 'pass_on TERM' TERM INT
+trap 'pass_on USR1' USR1
+trap 'pass_on USR2' USR2
+if [ "$1" = seat ]; then
+    exec >>job.out 2>&1
+    echo $$ >seat
+fi
 find_python
 
 # -I and -S: nothing of the user's (PYTHONPATH, sitecustomize, ~/.local) gets in, and it starts faster.
@@ -122,6 +135,7 @@ FARNODE_NONCE=$nonce "$python" -I -S -X utf8 "$FARNODE_ALLOCATION/runner.pyz" su
 supervisor=$!
 attend
 trap '' TERM USR1 USR2 INT
+rm -f seat
 [ $status -eq 137 ] && settle
 sweep
 tidy

@@ -10,9 +10,10 @@ import asyncio
 import json
 import logging
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from ..wire.messages import EventFrame
 
@@ -24,6 +25,8 @@ RETRY = 5.0
 """Seconds between tries to write what a full spool refused."""
 
 PREFIX = b'{"seq":'
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ class Journal:
     def __init__(self, path: Path, remembered: int = REMEMBERED) -> None:
         self.acked = 0
         self.last = 0
+        self.acknowledged: Callable[[], None] = lambda: None
+        """Called when the gateway has more of it."""
         self._path = path
         self._file = path.open("ab", buffering=0)
         path.chmod(0o600)
@@ -48,12 +53,18 @@ class Journal:
         self._position = 0, 0
         self._changed: set[asyncio.Future[None]] = set()
 
-    def append(self, event: EventFrame) -> None:
-        self.last += 1
-        line = json.dumps({"seq": self.last, **event}, separators=(",", ":")).encode()
-        self._recent.append(Numbered(self.last, line))
+    @property
+    def pending(self) -> bool:
+        """Whether there are events that the gateway may not have."""
+        return self.acked < self.last
+
+    def append(self, events: Iterable[EventFrame]) -> None:
+        """Number them, and write them all at once."""
+        for event in events:
+            self.last += 1
+            self._recent.append(Numbered(self.last, encode({"seq": self.last, **event}).encode()))
         self._write()
-        if len(self._recent) > self._remembered and self._recent[0].seq <= self._written:
+        while len(self._recent) > self._remembered and self._recent[0].seq <= self._written:
             self._recent.popleft()
         self._notify()
 
@@ -64,6 +75,7 @@ class Journal:
         if self.acked == self.last and self._size > KEPT_BYTES:
             self._empty()
         self._notify()
+        self.acknowledged()
 
     def after(self, seq: int, limit: int) -> list[Numbered]:
         """The next events after `seq`, at most `limit`."""
@@ -79,7 +91,7 @@ class Journal:
             await self._change()
 
     async def all_acknowledged(self) -> None:
-        while self.acked < self.last:
+        while self.pending:
             await self._change()
 
     async def keep_writing(self) -> None:

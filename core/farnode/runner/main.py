@@ -30,6 +30,7 @@ from .limits.cgroup import Delegation
 from .limits.devices import Devices
 from .limits.resources import Resources
 from .limits.stats import Stats
+from .output.pipes import Readers
 from .output.streams import Streams
 from .pods.attempt import Host
 from .processes.children import Children
@@ -77,9 +78,12 @@ class Runner:
             leftovers=Leftovers(self._children),
             clock=clock,
             resources=resources,
+            readers=Readers(),
         )
         self._journal = Journal(settings.allocation / f"events-{self._incarnation}.jsonl")
-        self._roster = Roster(self._host, Devices(settings.capacity["gpus"]), self._journal.append)
+        devices, journal = Devices(settings.capacity["gpus"]), self._journal
+        self._roster = Roster(self._host, devices, journal.append, lambda: journal.pending)
+        journal.acknowledged = self._roster.tell
         self._streams = Streams(self._roster, Stats(self._host, os.environ))
         self._connection = Connection(path, self._journal, self._hello, self._handle)
         self._drain = asyncio.Event()
@@ -103,6 +107,7 @@ class Runner:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._children.unwatch()
             self._host.resources.close()
+            self._host.readers.close()
             self._journal.close()
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:

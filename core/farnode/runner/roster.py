@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Callable
 
@@ -16,23 +17,38 @@ from .pods.sharing import gpus_needed
 
 Key = tuple[str, int]
 """UID and number of an attempt."""
+HELD_BACK = 0.01
+"""Seconds, at most, that news of pods wait for the answer to earlier ones."""
+SLICE = 0.005
+"""Seconds of starts in one turn of the loop: a large batch keeps neither signals nor heartbeats waiting."""
 
 
 class Roster:
-    def __init__(self, host: Host, devices: Devices, record: Callable[[EventFrame], None]) -> None:
-        """`record` takes events in order; of what happens to a pod in one turn of the loop it gets one."""
+    def __init__(
+        self,
+        host: Host,
+        devices: Devices,
+        record: Callable[[Sequence[EventFrame]], None],
+        pending: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`record` takes events in order. Of what happens to a pod in one turn of the loop it gets one, and while
+        earlier events are `pending`, one of what happens until `tell` is called: the busier the gateway and we are, the
+        fewer and larger are our messages."""
         self.draining: str = ""
         """Words why no attempt is started any more; empty while they are."""
         self.idle_since = host.clock.time()
         self._host = host
         self._devices = devices
         self._record = record
+        self._pending = pending
         self._pods: dict[str, dict[int, Pod]] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._removals: set[asyncio.Task[None]] = set()
         self._dirty: dict[Pod, None] = {}
         self._claims: dict[Pod, Claims] = {}
         self._starting = asyncio.Lock()
+        self._slice_ends = 0.0
+        self._telling: asyncio.Handle | None = None
 
     @property
     def idle(self) -> bool:
@@ -67,7 +83,7 @@ class Roster:
     def stop(self, message: Stop) -> None:
         pod = self.get(message["uid"], message["attempt"])
         if pod is None:
-            self._record(self._unknown(message))
+            self._record([self._unknown(message)])
         else:
             pod.stop(message.get("grace"), message.get("reason", ""), message.get("message", ""))
             if pod.ended:
@@ -98,9 +114,18 @@ class Roster:
             await asyncio.wait(set(self._tasks.values()))
         if self._removals:
             await asyncio.wait(set(self._removals))
+        self.tell()
+
+    def tell(self) -> None:
+        """Record what is new."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+            dirty, self._dirty = self._dirty, {}
+            self._record([pod.event() for pod in dirty])
 
     async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:
-        evictions = self._host.resources.evictions
+        evictions, unused = self._host.resources.evictions, False
         try:
             for other in older:
                 await self._supersede(other)
@@ -108,7 +133,7 @@ class Roster:
             self._admit(pod)
             evictions.add(pod)
             await pod.run()
-            await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
+            unused = await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
         finally:
             evictions.remove(pod)
             self._devices.give_back(pod.gpus)
@@ -117,12 +142,14 @@ class Roster:
             del self._tasks[pod.key]
             self.idle_since = self._host.clock.time()
             pod.end()
-            self._remove(pod)
+            if not pod.gone(unused):
+                self._remove(pod)
 
     async def _turn(self) -> None:
-        """One start in a turn of the loop: a large batch keeps neither signals nor heartbeats waiting."""
         async with self._starting:
-            await asyncio.sleep(0)
+            if time.monotonic() >= self._slice_ends:
+                await asyncio.sleep(0)
+                self._slice_ends = time.monotonic() + SLICE
 
     async def _supersede(self, pod: Pod) -> None:
         task = self._tasks.get(pod.key)
@@ -145,14 +172,10 @@ class Roster:
         removal.add_done_callback(self._removals.discard)
 
     def _announce(self, pod: Pod) -> None:
-        if not self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(HELD_BACK, self.tell) if self._pending() else loop.call_soon(self.tell)
         self._dirty[pod] = None
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, {}
-        for pod in dirty:
-            self._record(pod.event())
 
     def _unknown(self, message: Stop) -> EventFrame:
         return {

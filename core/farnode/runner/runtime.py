@@ -7,13 +7,12 @@ exist once, in the runner. So a runtime is a function from a container to a comm
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Callable, NamedTuple, Protocol
 
 from ..wire.messages import ImageOrder, PodOrder
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A process to start on the node. `env` is exact: nothing is inherited. `argv[0]` without a slash is looked for
     on `env`'s PATH. `cwd` None is the container's home. It begins on `cpus` (none: the runner's), with this
     `oom_score` (None: the runner's), and is put into the cgroup `group` ("": the runner's). `began` is a descriptor
@@ -50,13 +49,13 @@ class ContainerSpec:
     `argv_entry` is ENTRYPOINT and arguments; empty: what the image says. `env` is the image's and the pod's, with the
     marks (FARNODE_ATTEMPT, FARNODE_CONTAINER, FARNODE_NONCE) that must reach every process of the container: leftovers
     are found by them. `gpus` are device names of the allocation. `home`, `tmp` and `shm` are directories of the node
-    that exist; `directory` is the runtime's own, to be made (mode 0700) by it where it needs one. The source of
-    `termination_log` is a file to appear where the pod says, to be made (empty, mode 0600) by a runtime that can show
-    single files. `read_only_root`: nothing but volumes, /dev and what is mounted there can be written to. `processes`
-    is a directory of the attempt's, where containers that see each other's processes find each other; None: they do
-    not. `process_limit`: processes and threads at once, 0 any number; where a container has a user namespace of its
-    own. `root_size`: bytes that may be written to the root directory where that is kept in memory, 0 any number.
-    `began` is for the command.
+    that exist; `directory` is the runtime's own for this run, to be made (mode 0700) by it where it needs one. The
+    source of `termination_log` is a file to appear where the pod says, to be made (empty, mode 0600) by a runtime that
+    can show single files. `read_only_root`: nothing but volumes, /dev and what is mounted there can be written to.
+    `processes` is a directory of the attempt's, where containers that see each other's processes find each other;
+    None: they do not. `process_limit`: processes and threads at once, 0 any number; where a container has a user
+    namespace of its own. `root_size`: bytes that may be written to the root directory where that is kept in memory, 0
+    any number. `began` makes the descriptor of that name for the command; None: nobody waits.
     """
 
     name: str
@@ -78,7 +77,7 @@ class ContainerSpec:
     processes: str | None = None
     process_limit: int = 0
     root_size: int = 0
-    began: int | None = None
+    began: Callable[[], int] | None = None
 
 
 class NotYet(ValueError):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import groupby
 
-from farnode.scheduler.candidates import Candidates
-from farnode.scheduler.order import Shares, Turns
+from farnode.scheduler.candidates import Candidates, Openings
+from farnode.scheduler.order import Turns
 from farnode.scheduler.queue import Line, Queue, Shape
 from farnode.scheduler.reservation import Reservations
 from farnode.scheduler.room import Room
@@ -22,47 +22,43 @@ __all__ = ["Terms", "match"]
 def match(queue: Queue, rooms: Collection[Room], at: float, terms: Terms) -> list[tuple[str, str]]:
     """Bindings (uid, nonce); the pods have left the queue and are in their rooms. A shape that finds no space is not
     tried again, so the time taken grows with the bindings made and with the number of shapes, not with the pods."""
-    free = [room for room in rooms if room.free_millicores > 0]
-    if not free or not len(queue):
+    openings = Openings(rooms)
+    if not openings or not any(openings.may_fit(line.shape) for line in queue.lines()):
         return []
-    lines = list(queue.lines())
-    if not any(_may_fit(line.shape, free) for line in lines):
-        return []
-    return _Matching(queue, rooms, free, at, terms).bindings(lines)
-
-
-def _may_fit(shape: Shape, rooms: Collection[Room]) -> bool:
-    return any(room.has_capacity(shape.demand) for room in rooms)
+    return _Matching(queue, rooms, openings, at, terms).bindings()
 
 
 class _Matching:
-    def __init__(self, queue: Queue, rooms: Collection[Room], free: list[Room], at: float, terms: Terms) -> None:
+    def __init__(self, queue: Queue, rooms: Collection[Room], openings: Openings, at: float, terms: Terms) -> None:
         self._queue = queue
-        self._free = list(enumerate(free))
+        self._rooms = rooms
+        self._openings = openings
         self._at = at
         self._terms = terms
         self._reservations = Reservations(queue, rooms, at, terms)
-        self._shares = Shares(rooms)
         self._candidates: dict[Shape, Candidates] = {}
         self._entered: list[int] = []
         self._bindings: list[tuple[str, str]] = []
 
-    def bindings(self, lines: list[Line]) -> list[tuple[str, str]]:
-        lines.sort(key=_priority)
-        for priority, level in groupby(lines, _priority):
-            self._serve_kept(-priority)
+    def bindings(self) -> list[tuple[str, str]]:
+        lines = [line for line in self._queue.lines() if self._concerns(line)]
+        for priority, level in groupby(sorted(lines, key=_priority, reverse=True), _priority):
+            self._serve_kept(priority)
             self._take_turns([line for line in level if line.count])
         return self._bindings
+
+    def _concerns(self, line: Line) -> bool:
+        return self._openings.may_fit(line.shape) or self._reservations.starves(line)
 
     def _serve_kept(self, priority: int) -> None:
         for room, shape in self._reservations.of_priority(priority):
             line = self._queue.line(shape)
             if line is not None and self._bind(line):
-                self._reservations.release(room, shape)
-                self._shares.add(shape.owner, shape.demand)
+                self._reservations.release(room)
 
     def _take_turns(self, lines: list[Line]) -> None:
-        turns = Turns(lines, self._shares)
+        self._candidates.clear()  # of rooms that were kept until now
+        turns = Turns(lines, self._rooms)
         while line := turns.next():
             if self._bind(line):
                 turns.done()
@@ -71,15 +67,12 @@ class _Matching:
                 turns.failed()
 
     def _bind(self, line: Line) -> bool:
-        """The first of the line."""
+        """The first of the line; False where it has no space now."""
         shape = line.shape
-        candidates = self._candidates.get(shape)
-        if candidates is None:
-            candidates = self._candidates[shape] = self._look(shape)
-        if candidates.best() is None:
-            return False
-        self._reservations.settle()
+        candidates = self._candidates.get(shape) or self._look(shape)
         room = candidates.best()
+        while room is not None and self._reservations.settle(room):
+            room = candidates.best()
         if room is None:
             return False
         uid = line.head
@@ -90,10 +83,14 @@ class _Matching:
         return True
 
     def _look(self, shape: Shape) -> Candidates:
-        need = self._terms.default_need
-        rooms = ((number, room) for number, room in self._free if room.fits(shape, self._at, need))
-        return Candidates(shape, rooms, self._entered, self._reservations)
+        rooms = (
+            (number, room)
+            for number, room in self._openings.for_owner(shape.owner)
+            if room.fits(shape, self._at, self._terms.default_need)
+        )
+        candidates = self._candidates[shape] = Candidates(shape, rooms, self._entered, self._reservations)
+        return candidates
 
 
 def _priority(line: Line) -> int:
-    return -line.shape.demand.priority
+    return line.shape.demand.priority

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from heapq import heapify, heappop, heapreplace
 
 from farnode.model.demand import Demand
 from farnode.scheduler.queue import Line
@@ -11,44 +12,48 @@ from farnode.scheduler.room import Room, Use
 
 
 class Shares:
-    """What each owner has, as the largest share of any one resource of all rooms (dominant resource fairness, Ghodsi et
-    al., NSDI 2011)."""
+    """What each owner has of the rooms that all share, as the largest share of any one resource (dominant resource
+    fairness, Ghodsi et al., NSDI 2011). What somebody has in rooms of their own is taken from nobody."""
 
     def __init__(self, rooms: Iterable[Room]) -> None:
         self._all = Use()
         self._of: dict[str, Use] = {}
         for room in rooms:
-            self._all.millicores += room.millicores
-            self._all.memory += room.memory
-            self._all.gpus += room.gpus
-            for owner, use in room.used.items():
-                mine = self._of.setdefault(owner, Use())
-                mine.millicores += use.millicores
-                mine.memory += use.memory
-                mine.gpus += use.gpus
+            if room.owner is None:
+                self._all.add(room.millicores, room.memory, room.gpus)
+                self._count(room.used)
+
+    def _count(self, used: Mapping[str, Use]) -> None:
+        of = self._of
+        for owner, use in used.items():
+            if (mine := of.get(owner)) is None:
+                of[owner] = replace(use)
+            else:
+                mine.add(use.millicores, use.memory, use.gpus)
 
     def add(self, owner: str, demand: Demand) -> None:
-        self._of.setdefault(owner, Use()).add(demand)
+        self._of.setdefault(owner, Use()).add(demand.millicores, demand.memory, demand.gpu.count if demand.gpu else 0)
 
     def of(self, owner: str) -> float:
+        """From 0 to 1."""
         use = self._of.get(owner)
         if use is None:
             return 0.0
         pairs = (use.millicores, self._all.millicores), (use.memory, self._all.memory), (use.gpus, self._all.gpus)
-        return max(mine / every for mine, every in pairs if every)
+        return max((mine / every for mine, every in pairs if every), default=0.0)
 
 
 class Turns:
     """The order of lines of one priority. `done` and `failed` tell what came of the line that was `next`."""
 
-    def __init__(self, lines: Collection[Line], shares: Shares) -> None:
-        self._shares = shares
+    def __init__(self, lines: Collection[Line], rooms: Iterable[Room]) -> None:
         self._lines: dict[str, list[tuple[float, int, Line]]] = {}
         for number, line in enumerate(lines):
             self._lines.setdefault(line.shape.owner, []).append((line.since, number, line))
         for of_owner in self._lines.values():
             heapify(of_owner)
-        self._owners = [(shares.of(owner), of_owner[0][0], owner) for owner, of_owner in self._lines.items()]
+        self._shares = Shares(rooms if len(self._lines) > 1 else ())
+        self._owners = [(self._shares.of(owner), of_owner[0][0], owner) for owner, of_owner in self._lines.items()]
         heapify(self._owners)
 
     def next(self) -> Line | None:
@@ -73,6 +78,7 @@ class Turns:
     def _go_on(self) -> None:
         owner = self._owners[0][2]
         lines = self._lines[owner]
-        heappop(self._owners)
         if lines:
-            heappush(self._owners, (self._shares.of(owner), lines[0][0], owner))
+            heapreplace(self._owners, (self._shares.of(owner), lines[0][0], owner))
+        else:
+            heappop(self._owners)

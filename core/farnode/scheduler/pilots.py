@@ -5,7 +5,9 @@ pod. Hence:
 
 - one whole node is asked for per node's worth of waiting pods, less where less waits; a pool that grows pod by pod gets
   pilots each as large as all before them together, so that a hundred pods coming singly need no hundred jobs;
-- few are queued at once while none has begun, and more with each that begins: a mistake does not flood a queue;
+- few are queued at once while none has begun, and more with each that has run for a moment: a mistake does not flood a
+  queue, and by then it shows how fast they are. Pilots that will have served all that waits before long are enough;
+- no more is asked for than the offer has nodes;
 - pilots are given back when they have been idle for a while; where the rest of the pool has a pilot's worth of free
   room for as long, the emptiest takes no more pods. Work is never killed for it;
 - what is queued is withdrawn only when nobody has waited for as long: asking again would lose its place in the queue.
@@ -23,6 +25,10 @@ from farnode.model.offer import Offer
 
 KINDS = 256
 """Kinds of pods that are counted in one pool; the rest is counted when these are served."""
+PROVEN = 10.0
+"""Seconds after which a pilot counts as one that has begun."""
+ENOUGH = 60.0
+"""Seconds within which the pilots that run may serve all that waits, before more are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,12 @@ class Size:
     def plus(self, other: Size) -> Size:
         return Size(self.millicores + other.millicores, self.memory + other.memory, self.gpus + other.gpus)
 
+    def joined(self, other: Size) -> Size:
+        """What holds either."""
+        return Size(max(self.millicores, other.millicores), max(self.memory, other.memory), max(self.gpus, other.gpus))
+
     def within(self, whole: Size) -> bool:
         return self.millicores <= whole.millicores and self.memory <= whole.memory and self.gpus <= whole.gpus
-
-    def at_most(self, whole: Size) -> Size:
-        return Size(min(self.millicores, whole.millicores), min(self.memory, whole.memory), min(self.gpus, whole.gpus))
 
     def holds(self, each: Size) -> int:
         """How many such pods have room in it."""
@@ -81,10 +88,21 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where pilots of a pool go: `whole` is the largest of them, `nodes` as many there are. `jobs`: how many more batch
+    jobs the account may have there, None without limit. `rate`: pods that end there per second now."""
+
+    whole: Size
+    nodes: int
+    jobs: int | None = None
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pilot:
-    """One that is asked for (`begun` False) or runs. `used` is what its pods have of `size`; `idle_since` when the last
-    of them ended, None while there are any; `ends_at` None: it has no end. `least` seconds are what a pod needs here that
-    does not say how long it runs."""
+    """One that is asked for (`begun` False) or runs, from `since` to `ends_at` (None: without end). `used` is what its
+    pods have of `size`; `idle_since` when the last of them ended, None while there are any. `least` seconds are what a
+    pod needs here that does not say how long it runs."""
 
     nonce: str
     pool: Pool
@@ -92,6 +110,7 @@ class Pilot:
     begun: bool
     used: Size = NOTHING
     idle_since: float | None = None
+    since: float | None = None
     ends_at: float | None = None
     least: float = 0.0
 
@@ -126,27 +145,32 @@ def whole(offer: Offer, cores: int | None, gpu: GpuRequest | None) -> Size:
 
 
 def wanted(
-    loads: Iterable[Load], pilots: Sequence[Pilot], wholes: Mapping[Pool, Size], spare: Mapping[str, int], terms: Terms
+    loads: Iterable[Load], pilots: Sequence[Pilot], places: Mapping[Pool, Place], at: float, terms: Terms
 ) -> list[Wanted]:
-    """What to ask for now. `spare`: how many more jobs the account may have by offer, where it is limited."""
+    """What to ask for now."""
     pools: defaultdict[Pool, list[Load]] = defaultdict(list)
     for load in loads:
         if len(pools[load.pool]) < KINDS:
             pools[load.pool].append(load)
-    left = dict(spare)
-    may = min(terms.most - len(pilots), terms.first + 2 * sum(pilot.begun for pilot in pilots))
-    may -= sum(not pilot.begun for pilot in pilots)
+    may = _more(pilots, at, terms)
     asked: list[Wanted] = []
     for pool, of_pool in pools.items():
-        mine = [pilot for pilot in pilots if pilot.pool == pool]
-        one = _wanted(_uncovered(of_pool, mine), mine, wholes[pool], terms)
-        count = min(one.count, may, left.get(pool.offer, one.count)) if one else 0
+        place, mine = places[pool], [pilot for pilot in pilots if pilot.pool == pool]
+        if sum(load.count for load in of_pool) <= place.rate * ENOUGH:
+            continue
+        one = _wanted(_uncovered(of_pool, mine), mine, place, terms)
+        count = min(one.count, may, one.count if place.jobs is None else place.jobs) if one else 0
         if one and count > 0:
             asked.append(replace(one, count=count))
             may -= count
-            if pool.offer in left:
-                left[pool.offer] -= count
     return asked
+
+
+def _more(pilots: Sequence[Pilot], at: float, terms: Terms) -> int:
+    """How many may be asked for in all."""
+    proven = sum(pilot.since is not None and at - pilot.since >= PROVEN for pilot in pilots)
+    queued = sum(not pilot.begun for pilot in pilots)
+    return min(terms.most - len(pilots), terms.first + 2 * proven - queued)
 
 
 def _uncovered(loads: Sequence[Load], pilots: Sequence[Pilot]) -> list[Load]:
@@ -164,22 +188,34 @@ def _uncovered(loads: Sequence[Load], pilots: Sequence[Pilot]) -> list[Load]:
     return left
 
 
-def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], whole: Size, terms: Terms) -> Wanted | None:
+def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], place: Place, terms: Terms) -> Wanted | None:
     if not loads:
         return None
-    pool = loads[0].pool
-    walltime = max(terms.walltime, *(load.need for load in loads))
+    largest = max((load.each for load in loads), key=lambda each: (each.gpus, each.millicores))
+    whole = place.whole.joined(largest)
+    left = _left(pilots, place, whole)
     together = NOTHING
     for load in loads:
         together = together.plus(load.each.times(load.count))
-    largest = max(loads, key=lambda load: (load.each.gpus, load.each.millicores)).each
-    if together.within(whole):
-        return Wanted(pool, _grown(together, pilots, whole), 1, walltime)
-    nodes = sum(load.count / max(1, whole.holds(load.each)) for load in loads)
-    size = Size(
-        max(whole.millicores, largest.millicores), max(whole.memory, largest.memory), max(whole.gpus, largest.gpus)
-    )
-    return Wanted(pool, size, max(1, math.ceil(nodes)), walltime)
+    size, count = _grown(together, pilots, whole), 1
+    if not together.within(whole):
+        size, count = whole, math.ceil(sum(load.count / max(1, whole.holds(load.each)) for load in loads))
+    if left.holds(size):
+        count = min(count, left.holds(size))
+    elif any(left.holds(load.each) for load in loads):
+        size, count = left, 1
+    else:
+        return None
+    return Wanted(loads[0].pool, size, count, max(terms.walltime, *(load.need for load in loads)))
+
+
+def _left(pilots: Sequence[Pilot], place: Place, whole: Size) -> Size:
+    """What the offer's nodes have beside the pool's pilots; memory by its share, where a pilot has the default."""
+    left = whole.times(place.nodes)
+    for pilot in pilots:
+        share = whole.memory * pilot.size.millicores // max(1, whole.millicores)
+        left = left.plus(replace(pilot.size, memory=pilot.size.memory or share).times(-1))
+    return left
 
 
 def _grown(size: Size, pilots: Sequence[Pilot], whole: Size) -> Size:
@@ -191,7 +227,7 @@ def _grown(size: Size, pilots: Sequence[Pilot], whole: Size) -> Size:
     for pilot in pilots:
         before = before.plus(pilot.size)
     grown = Size(max(size.millicores, before.millicores), max(size.memory, before.memory) if size.memory else 0)
-    return grown.at_most(whole)
+    return grown if grown.millicores < whole.millicores else whole
 
 
 def unneeded(pilots: Iterable[Pilot], quiet: Mapping[Pool, float], at: float, terms: Terms) -> list[tuple[str, str]]:

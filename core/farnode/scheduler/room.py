@@ -30,11 +30,10 @@ class Use:
     memory: int = 0
     gpus: int = 0
 
-    def add(self, demand: Demand, times: int = 1) -> None:
-        self.millicores += times * demand.millicores
-        self.memory += times * demand.memory
-        if demand.gpu is not None:
-            self.gpus += times * demand.gpu.count
+    def add(self, millicores: int, memory: int, gpus: int) -> None:
+        self.millicores += millicores
+        self.memory += memory
+        self.gpus += gpus
 
 
 @dataclass(slots=True)
@@ -62,7 +61,7 @@ class Room:
     default_need: float | None = None
     kept: Shape | None = None
     used: dict[str, Use] = field(default_factory=dict, init=False)
-    """By owner; only those who have something here."""
+    """By owner, where the room is not one owner's."""
     free_millicores: int = field(init=False)
     free_memory: int = field(init=False)
     free_gpus: int = field(init=False)
@@ -86,7 +85,6 @@ class Room:
         """A pod that is here already stays as it is. `owner` matters where the room has none of its own."""
         if uid in self.pods:
             return
-        owner = self.owner or owner
         self.pods[uid] = Taken(demand, at, owner)
         self._change(demand, owner, 1)
         for port in demand.ports:
@@ -145,16 +143,13 @@ class Room:
         return gpu is None or (self.gpu is not None and gpu.count <= self.gpus and _suits(gpu, self.gpu))
 
     def _change(self, demand: Demand, owner: str, times: int) -> None:
-        self.free_millicores -= times * demand.millicores
-        self.free_memory -= times * demand.memory
-        if demand.gpu is not None:
-            self.free_gpus -= times * demand.gpu.count
-        use = self.used.get(owner)
-        if use is None:
-            use = self.used[owner] = Use()
-        use.add(demand, times)
-        if use == _NOTHING:
-            del self.used[owner]
-
-
-_NOTHING = Use()
+        millicores, memory = times * demand.millicores, times * demand.memory
+        gpus = times * demand.gpu.count if demand.gpu else 0
+        self.free_millicores -= millicores
+        self.free_memory -= memory
+        self.free_gpus -= gpus
+        if self.owner is None:
+            use = self.used.setdefault(owner, Use())
+            use.add(millicores, memory, gpus)
+            if use == Use():
+                del self.used[owner]

@@ -91,15 +91,15 @@ class Memory:
         self._check(caller, uid)
         return self._view(uid)
 
-    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[EventView]:
+    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[list[EventView]]:
         if after == 0:
             raise EventsGone("event 0 is no longer kept")
         try:
-            yield EventView(seq=self.seq, type="heartbeat")
+            yield [EventView(seq=self.seq, type="heartbeat")]
             while self.endless:
                 await self.changed.wait()
                 self.changed.clear()
-                yield EventView(seq=self.seq, type="pod", uid="p", pod=PodView(uid="p"))
+                yield [EventView(seq=self.seq, type="pod", uid="p", pod=PodView(uid="p"))]
         finally:
             self.unwatched.set()
 

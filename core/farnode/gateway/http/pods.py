@@ -67,11 +67,11 @@ async def pod(context: Ctx, caller: Who, uid: Uid) -> Response:
 async def events(context: Ctx, caller: Who, after: Count = None) -> Response:
     """Lines of JSON, without end: what changed after a sequence number, or from now on. 410: list again."""
     views = context.service.events(caller, after)
-    return await context.streams.respond(views, _line, "application/x-ndjson", resumable=True)
+    return await context.streams.respond(views, _lines, "application/x-ndjson", resumable=True)
 
 
-def _line(event: EventView) -> bytes:
-    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+def _lines(events: list[EventView]) -> bytes:
+    return b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events)
 
 
 @router.get("/v1/pods/{uid}/logs/{container}", **returns(None, 400, 404, 409, media_type="application/octet-stream"))

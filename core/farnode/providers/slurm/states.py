@@ -85,8 +85,7 @@ class Jobs:
         index, job = index_of(wanted.nonce), self._by_nonce.get(base_of(wanted.nonce))
         if index is None or job is None or (wanted.job or job.id).partition("_")[0] != job.id:
             return None
-        nodes = expand(job.nodes)[index : index + 1]
-        return replace(job, id=wanted.job or job.id, nodes="".join(nodes))
+        return replace(job, id=wanted.job or job.id)
 
 
 def found(ids: Collection[AllocationId], jobs: Jobs, now: float) -> dict[AllocationId, AllocationState]:

@@ -20,11 +20,7 @@ ID = re.compile(r"(\d+)(;[\w.-]+)?")
 
 
 def sbatch(submission: Submission, script: Path, *more: str) -> list[str]:
-    """The command line; everything in it is ours, a number, or an entry of the inventory.
-
-    There is no `--no-kill`: a job that shrinks by a failed node goes on in Slurm's eyes, and nobody would say that the
-    runner there is lost.
-    """
+    """The command line; everything in it is ours, a number, or an entry of the inventory."""
     request, several = submission.first, submission.first.nodes > 1
     options = {
         "job-name": submission.name,
@@ -48,7 +44,8 @@ def sbatch(submission: Submission, script: Path, *more: str) -> list[str]:
         "propagate": "NONE",  # a login node's limits on processes and memory are not the compute node's
     }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return ["sbatch", *more, "--parsable", "--no-requeue", *given, str(script)]
+    own = ["--no-kill"] if submission.kind is Kind.GANG else []  # a failed node does not take the others' pods
+    return ["sbatch", *more, "--parsable", "--no-requeue", *own, *given, str(script)]
 
 
 def environment(submission: Submission, script: Path) -> dict[str, str]:

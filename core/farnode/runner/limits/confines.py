@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..runtime import Command
 from .cgroup import Group
@@ -26,4 +26,4 @@ class Confines:
     def hold(self, command: Command) -> Command:
         """The command of a process that begins within them."""
         group = self.group.path if self.group else ""
-        return replace(command, cpus=self.cpus, oom_score=self.oom_score, group=group)
+        return command._replace(cpus=self.cpus, oom_score=self.oom_score, group=group)

@@ -19,6 +19,8 @@ BURSTABLE = (3, 999)
 """The kubelet's bounds for containers that ask for some memory."""
 RECENT = 5.0
 """Seconds in which the kernel must have ended something for a container's SIGKILL to be its doing."""
+APART = 0.5
+"""Seconds between two looks, at least: however many containers are started, few are remembered."""
 
 
 def own_score() -> int:
@@ -59,6 +61,8 @@ class Kills:
     def look(self) -> None:
         """To be called now and then: what happened before counts as long ago after `RECENT` seconds."""
         now = self._clock.time()
+        if 0 <= now - self._counts[-1][0] < APART:
+            return
         self._counts.append((now, self._count()))
         self._counts = list(_from(self._counts, now - RECENT))
 

@@ -10,6 +10,7 @@ from typing import Callable
 
 from ...wire.crilog import Encoder
 from ...wire.messages import Limits
+from .pipes import Readers
 from .rotating import RotatingLog
 
 CHUNK = 64 * 1024
@@ -65,27 +66,34 @@ class Capture:
     """Reads one output of a container to its end; `closed` is done then. Owns `descriptor`, a pipe or a terminal.
     `show` is given all that is read, too."""
 
-    def __init__(self, descriptor: int, stream: str, log: LogFile, show: Callable[[bytes], None]) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, descriptor: int, stream: str, log: LogFile, show: Callable[[bytes], None], readers: Readers
+    ) -> None:
         self.tail = b""
-        self.closed: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._descriptor = descriptor
         self._log = log
         self._show = show
         self._encoder = Encoder(stream)
+        self._readers = readers
         os.set_blocking(descriptor, False)
-        loop.add_reader(descriptor, self._read)
+        readers.add(descriptor, self.read)
 
     def close(self) -> None:
         """Whatever is still to come: nobody reads it."""
         if self.closed.done():
             return
-        asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._readers.remove(self._descriptor)
         os.close(self._descriptor)
-        self._log.write(self._encoder.finish(time.time_ns()))
+        rest = self._encoder.finish(time.time_ns())
+        if rest:
+            self._log.write(rest)
         self.closed.set_result(None)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """What is there, if it is not closed."""
+        if self.closed.done():
+            return
         try:
             data = os.read(self._descriptor, CHUNK)
         except BlockingIOError:

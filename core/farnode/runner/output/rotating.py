@@ -51,7 +51,7 @@ class RotatingLog:
 
     def append(self, entries: bytes) -> None:
         """Whole entries; raises OSError where not all of them could be written."""
-        if self._descriptor < 0:
+        if entries and self._descriptor < 0:
             self._descriptor = self._create()
         start = 0
         while start < len(entries):

@@ -12,7 +12,7 @@ from ...wire.messages import ContainerOrder
 from ..processes.spawn import Stdio
 from . import pty
 from .capture import Capture, LogFile
-from .pipes import Sink
+from .pipes import Readers, Sink
 from .viewer import Viewer
 
 
@@ -23,8 +23,9 @@ class StandardStreams:
     `stdin_once` it ends with the first one who was attached to it; else it stays open for the next (v1.Container).
     """
 
-    def __init__(self, order: ContainerOrder) -> None:
+    def __init__(self, order: ContainerOrder, readers: Readers) -> None:
         self.once = order.get("stdin_once", False)
+        self._readers = readers
         self._terminal: int | None = None
         self._input: Sink | None = None
         self._outputs: dict[Channel, int] = {}
@@ -39,7 +40,7 @@ class StandardStreams:
         self._release()
         for channel, descriptor in self._outputs.items():
             name = channel.name.lower()
-            self._captures.append(Capture(descriptor, name, log, partial(self._show, channel)))
+            self._captures.append(Capture(descriptor, name, log, partial(self._show, channel), self._readers))
 
     def abandon(self) -> None:
         """The container could not be started."""

@@ -9,6 +9,7 @@ from typing import Callable
 from ...wire.messages import PodOrder
 from ..clock import Clock
 from ..limits.resources import Resources
+from ..output.pipes import Readers
 from ..processes.children import Children
 from ..processes.leftovers import Leftovers
 from ..runtime import Runtime
@@ -30,6 +31,7 @@ class Host:
     leftovers: Leftovers
     clock: Clock
     resources: Resources
+    readers: Readers
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,41 @@ from __future__ import annotations
 import asyncio
 import os
 
-from ..runtime import Command
-
 
 class Beginning:
-    """`over` is done when the program runs, or never will. `offered` is what its command has to close then."""
+    """`over` is done when the program runs, or never will."""
 
     def __init__(self) -> None:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reading, self.offered = os.pipe()
+        self._reading = self._offered = -1
 
-    def handed_over(self, command: Command) -> None:
-        """The command was started; one that did not take the descriptor is the program."""
-        os.close(self.offered)
-        if command.began is None:
-            self._end()
+    @property
+    def is_program(self) -> bool:
+        """Whether its command is the program itself: it took no descriptor."""
+        return self._reading < 0
+
+    def offer(self) -> int:
+        """A descriptor for the command to inherit, and to close when the program runs."""
+        self._reading, self._offered = os.pipe()
+        return self._offered
+
+    def handed_over(self) -> None:
+        """The command was started."""
+        if self.is_program:
+            self.over.set_result(None)
         else:
+            os.close(self._offered)
             asyncio.get_running_loop().add_reader(self._reading, self.close)
 
     def abandon(self) -> None:
         """Nothing was started."""
-        os.close(self.offered)
-        self._end()
+        if not self.is_program:
+            os.close(self._offered)
+            os.close(self._reading)
+        self.over.set_result(None)
 
     def close(self) -> None:
         if not self.over.done():
             asyncio.get_running_loop().remove_reader(self._reading)
-            self._end()
-
-    def _end(self) -> None:
-        os.close(self._reading)
-        self.over.set_result(None)
+            os.close(self._reading)
+            self.over.set_result(None)

@@ -45,6 +45,7 @@ class Instance:
         self._mark = Mark(attempt.key, order["name"])
         self._killed = False
         self._sentence: tuple[str, str] | None = None
+        self.beginning = Beginning()
         self.spec = self._specify(gpus)
         self.confines = attempt.host.resources.confine(attempt.order, order)
         try:
@@ -57,6 +58,8 @@ class Instance:
 
     async def begun(self) -> bool:
         """Whether its program runs, once that is known; or whether it has, and came to its end at once."""
+        if self.beginning.is_program:
+            return True
         ends: set[asyncio.Future[Any]] = {self.beginning.over, self.child.exited}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self.beginning.over.done() and self._attempt.runtime.outcome(self.spec, START_ERROR, b"") is None:
@@ -64,22 +67,14 @@ class Instance:
             return True
         return False
 
-    def marks(self) -> dict[str, str]:
-        """Variables by which every process of the container can be found."""
-        return {**self._mark.variables(), "FARNODE_NONCE": self._attempt.host.nonce}
-
-    def own(self, command: Command) -> Command:
-        """The command of a process of the container: within its confines, and with its marks."""
-        command = self.confines.hold(command)
-        return replace(command, env={**command.env, **self.marks()}, cwd=command.cwd or self.spec.home)
-
     async def one_more(self, argv: Sequence[str], tty: bool = False) -> Command:
         """The command of one more process in it, as soon as it can be entered; OSError or ValueError with words when it
         cannot be."""
-        spec = replace(self.spec, env={"TERM": "xterm", **self.spec.env}) if tty else self.spec
+        env = {"TERM": "xterm", **self.spec.env} if tty else self.spec.env
+        spec = replace(self.spec, env=env, began=None)
         while not self.child.exited.done():
             try:
-                return self.own(self._attempt.runtime.exec(spec, self.child.pid, list(argv), tty))
+                return self._held(self._attempt.runtime.exec(spec, self.child.pid, list(argv), tty))
             except NotYet:
                 await asyncio.wait({self.child.exited}, timeout=SETTING_UP)
         raise ValueError("the container is not running")
@@ -137,11 +132,12 @@ class Instance:
         hostname = attempt.order.get("hostname") or attempt.order.get("name", "")
         base = {"HOSTNAME": hostname, "TERM": "xterm"} if order.get("tty") else {"HOSTNAME": hostname}
         directories = attempt.directories.container(order["name"])
+        nonce = {"FARNODE_NONCE": attempt.host.nonce}
         message_path = order.get("termination_message_path") or "/dev/termination-log"
         return ContainerSpec(
             name=order["name"],
             argv_entry=environment.command_line(order, variables),
-            env={**base, **environment.image_variables(image), **variables, **self.marks()},
+            env={**base, **environment.image_variables(image), **variables, **self._mark.variables(), **nonce},
             working_dir=order.get("working_dir") or image.get("working_dir") or None,
             mounts=attempt.volumes.mounts(order.get("mounts", ()), variables),
             image=image,
@@ -158,21 +154,23 @@ class Instance:
             processes=attempt.directories.processes() if attempt.order.get("share_processes") else None,
             root_size=min(filter(None, (order.get("ephemeral_limit"), order.get("memory_limit"))), default=0),
             process_limit=attempt.order.get("limits", {}).get("processes", 0),
+            began=self.beginning.offer,
         )
 
     def _start(self) -> Child:
-        self.beginning = Beginning()
         try:
-            command = self.own(self._attempt.runtime.start(replace(self.spec, began=self.beginning.offered)))
-            child = self._spawn(command)
+            child = self._spawn(self._held(self._attempt.runtime.start(self.spec)))
         except BaseException:
             self.beginning.abandon()
             raise
-        self.beginning.handed_over(command)
+        self.beginning.handed_over()
         return child
 
+    def _held(self, command: Command) -> Command:
+        return self.confines.hold(command if command.cwd else command._replace(cwd=self.spec.home))
+
     def _spawn(self, command: Command) -> Child:
-        self.streams = StandardStreams(self._order)
+        self.streams = StandardStreams(self._order, self._attempt.host.readers)
         try:
             child = self._attempt.host.children.start(command, self.streams.theirs)
         except BaseException:
@@ -182,6 +180,8 @@ class Instance:
         return child
 
     async def _drain(self) -> None:
+        for capture in self.streams.captures:
+            capture.read()
         pending = [capture.closed for capture in self.streams.captures if not capture.closed.done()]
         if pending:
             await asyncio.wait(pending, timeout=DRAIN)

@@ -7,7 +7,6 @@ Whatever goes wrong in it is its own failure, in words; it never leaves this mod
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
@@ -116,10 +115,17 @@ class Pod:
         instances = [one.instance for one in self.inits + self.containers]
         return [pid for instance in instances if instance is not None for pid in instance.pids()]
 
+    def gone(self, unused: bool) -> bool:
+        """Whether nothing of it is left on the node; its logs on the spool stay. `unused`: no process lives that may
+        know of its directories."""
+        if self._directories is None:
+            return True
+        return self._volumes.settled and self._directories.give_back(unused)
+
     async def remove(self) -> None:
-        """Remove what it left on the node; its logs on the spool stay."""
-        await self._volumes.settled()
-        if self._directories is not None:
+        """Remove what is left."""
+        await self._volumes.settle()
+        if self._directories is not None and not self._directories.give_back(unused=False):
             await self._directories.remove()
 
     def container(self, name: str) -> Container | None:
@@ -177,7 +183,6 @@ class Pod:
     async def _prepare(self) -> Containers:
         order = self.order
         logs = f"{self._host.spool}/pods/{safe(order['uid'])}"
-        os.makedirs(logs, 0o700, exist_ok=True)
         self._directories = AttemptDirectories(self._host.scratch, order["uid"], order["attempt"])
         await self._volumes.make(self._directories)
         attempt = Attempt(

@@ -42,6 +42,14 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def own_children() -> list[int]:
+    """Those of this process' first thread."""
+    pid = os.getpid()
+    if not KERNEL_LISTS_CHILDREN:
+        return scanned_children_of(pid)
+    return list(map(int, _read(f"/proc/self/task/{pid}/children").split()))
+
+
 def scanned_children_of(pid: int) -> list[int]:
     """The same where the kernel was built without these lists."""
     found = []
@@ -126,18 +134,21 @@ class Leftovers:
         """Its orphans that are known to be: daemons whose parents have ended."""
         return [pid for pid in self._orphans() if self._belongs(pid, mark, session)]
 
-    async def clear_unmarked(self, alone: Callable[[], bool]) -> None:
-        """Kill what could be anybody's, as long as there is only one attempt it could belong to."""
-        while alone():
-            left = [pid for pid in self._orphans() if session_of(pid) and mark_of(pid) is None]
-            if not left:
-                return
-            kill_trees(left)
+    async def clear_unmarked(self, alone: Callable[[], bool]) -> bool:
+        """Kill what could be anybody's, as long as there is only one attempt it could belong to. Returns whether no
+        process is left that is not known."""
+        while True:
+            left = self._orphans()
+            unmarked = [pid for pid in left if session_of(pid) and mark_of(pid) is None] if alone() else []
+            if not unmarked:
+                return not left
+            kill_trees(unmarked)
             await self._children.death(PATIENCE)
 
     def _orphans(self) -> list[int]:
+        """Children of ours that we did not start: they come to the first thread, which starts those we do."""
         known = self._children.pids
-        return [pid for pid in children_of(os.getpid()) if pid not in known]
+        return [pid for pid in own_children() if pid not in known]
 
     @staticmethod
     def _belongs(pid: int, mark: Mark, session: int) -> bool:

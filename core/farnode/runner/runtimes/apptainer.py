@@ -53,7 +53,6 @@ class ApptainerRuntime(image.ImageRuntime):
         return super().check(order)
 
     def start(self, spec: ContainerSpec) -> Command:
-        image.forget(spec)
         if any(mark in spec.directory + self.holder for mark in ",:"):
             raise ValueError(f"the directories {spec.directory} and {self.holder} may hold neither comma nor colon")
         order = {

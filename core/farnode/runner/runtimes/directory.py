@@ -72,7 +72,6 @@ class DirectoryRuntime(image.ImageRuntime):
         return f"its image {path} is no directory, and {self.name} runs directories only"
 
     def start(self, spec: ContainerSpec) -> Command:
-        image.forget(spec)
         return launch.command(spec, self._order(spec), batch.for_tools(self.environ))
 
     def env(self, spec: ContainerSpec) -> dict[str, str]:

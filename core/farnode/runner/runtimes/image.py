@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -102,13 +101,6 @@ def mounts(spec: ContainerSpec, home: str | None) -> list[Mount]:
     if home and not spec.read_only_root:
         own.append((spec.home, home))
     return [*(Mount(*each, False) for each in own), *spec.mounts, launch.termination_log(spec)]
-
-
-def forget(spec: ContainerSpec) -> None:
-    """Before a start: what is written down shall be of that one."""
-    launch.forget_failure(spec)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(state_path(spec))
 
 
 def state_path(spec: ContainerSpec) -> str:

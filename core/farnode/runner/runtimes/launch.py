@@ -34,10 +34,11 @@ def command(spec: ContainerSpec, order: Order, env: dict[str, str]) -> Command:
     """The command that lets `enter` carry out an order; `env` is what `enter` itself gets, with the marks."""
     os.makedirs(spec.directory, mode=0o700, exist_ok=True)
     name = os.path.join(spec.directory, f"enter-{os.urandom(6).hex()}")
+    began = spec.began() if spec.began is not None else None
     with open(name, "xb", opener=private) as file:
-        marshal.dump({**order, "process_limit": spec.process_limit, "began": spec.began}, file)
+        marshal.dump({**order, "process_limit": spec.process_limit, "began": began}, file)
     marks = {key: value for key, value in spec.env.items() if key.startswith(MARK)}
-    return Command(interpreter(name), {**env, **marks}, "/", began=spec.began)
+    return Command(interpreter(name), {**env, **marks}, "/", began=began)
 
 
 def interpreter(argument: str) -> list[str]:
@@ -81,14 +82,8 @@ def failure_path(spec: ContainerSpec) -> str:
     return os.path.join(spec.directory, "failure")
 
 
-def forget_failure(spec: ContainerSpec) -> None:
-    """Before a start: what is written down shall be of that one."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(failure_path(spec))
-
-
 def failure(spec: ContainerSpec) -> Failure | None:
-    """What `enter` wrote down of the last start, if that failed."""
+    """What `enter` wrote down of the start, if that failed."""
     try:
         with open(failure_path(spec), encoding="utf-8", errors="replace") as file:
             reason, _, message = file.read().partition("\n")

@@ -56,7 +56,6 @@ class ProcessRuntime:
         return None
 
     def start(self, spec: ContainerSpec) -> Command:
-        launch.forget_failure(spec)
         env = self._env(spec)
         cwd = spec.working_dir or spec.home
         order: launch.Order = {"kind": "plain", "argv": spec.argv_entry, "env": env, "cwd": cwd, "tty": spec.tty}

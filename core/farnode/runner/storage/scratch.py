@@ -99,6 +99,7 @@ class AttemptDirectories:
         self._memory = f"{scratch.memory}/{name}"
         self._lent: dict[str, Pool] = {}
         self._made: dict[str, None] = {}
+        self._left: list[str] = []
         self._of_container: dict[str, ContainerDirectories] = {}
         self._discarded: dict[str, asyncio.Future[None]] = {}
         self._serial = itertools.count()
@@ -131,15 +132,21 @@ class AttemptDirectories:
         path = f"{self._memory}.processes"
         return path if path in self._made else self._make(path)
 
-    async def remove(self, unused: bool) -> None:
-        """Cheap where nothing was left in them; in a thread otherwise: it may be much. `unused`: no process lives that
-        may know of them, so that another attempt may have them."""
+    def give_back(self, unused: bool) -> bool:
+        """Whether all of them are gone, or may go to another attempt; `remove` is for the rest. `unused`: no process
+        lives that may know of them."""
+        kept = [path for path, pool in self._lent.items() if unused and pool.take_back(path)]
+        for path in kept:
+            del self._lent[path]
+        self._left = [path for path in (*self._lent, *self._made) if not _remove_if_empty(path)]
+        return not self._left and not self._discarded
+
+    async def remove(self) -> None:
+        """In a thread: it may be much."""
         if self._discarded:
             await asyncio.wait(self._discarded.values())
-        kept = {path for path, pool in self._lent.items() if unused and pool.take_back(path)}
-        for path in (*(self._lent.keys() - kept), *self._made):
-            if not _remove_if_empty(path):
-                await asyncio.to_thread(remove, path)
+        for path in self._left:
+            await asyncio.to_thread(remove, path)
 
     def _discard(self, path: str) -> None:
         """Gone soon: a container that starts again does not wait for it."""

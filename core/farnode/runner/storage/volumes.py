@@ -69,8 +69,13 @@ class Volumes(Mapping[str, str]):
         if self._stale and self._refreshing is None:
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh(failed))
 
-    async def settled(self) -> None:
-        """Return when nothing is being written into them."""
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being written into them."""
+        return self._refreshing is None
+
+    async def settle(self) -> None:
+        """Return when nothing is."""
         if self._refreshing is not None:
             await asyncio.wait({self._refreshing})
 

@@ -1,0 +1,99 @@
+"""What the matcher takes of one core: a queue of five shapes, pilots of 64 cores and 4 GPUs; nothing else runs.
+
+Prints one JSON line, for 1,000, 10,000 and 30,000 waiting pods and 10 and 100 rooms:
+    bind_us    microseconds per binding when all rooms are empty (as many bindings as have room)
+    event_us   microseconds per call when one pod ended and the next takes its place
+    full_us    microseconds per call when nothing is free
+    decisions_per_s   pods ended and bound, one call each
+
+    python benchmarks/matching.py
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from farnode.model.demand import Demand, GpuDemand
+from farnode.model.offer import GpuOffer
+from farnode.scheduler.matching import Terms, match
+from farnode.scheduler.queue import Queue, Shape
+from farnode.scheduler.room import Room
+
+GIB = 1 << 30
+GPUS = GpuOffer("nvidia.com", "a100", 4)
+TERMS = Terms(default_need=3600.0, margin=120.0, starve_after=300.0)
+SHAPES = (
+    Shape("alice", Demand(1000, GIB), "process"),
+    Shape("alice", Demand(2000, GIB), "process"),
+    Shape("bob", Demand(1000, 2 * GIB), "process"),
+    Shape("bob", Demand(1000, GIB, walltime=600), "process"),
+    Shape("carol", Demand(4000, 8 * GIB, GpuDemand("nvidia.com/gpu", 1)), "process"),
+)
+
+
+def queue(waiting: int) -> Queue:
+    made = Queue()
+    for number in range(waiting):
+        made.add(f"pod-{number}", SHAPES[number % len(SHAPES)], float(number) / waiting)
+    return made
+
+
+def rooms(count: int) -> list[Room]:
+    return [
+        Room(
+            nonce=f"n{number}",
+            owner=None,
+            partition="main",
+            account=None,
+            qos=None,
+            millicores=64_000,
+            memory=256 * GIB,
+            gpu=GPUS,
+            gpus=4,
+            node=f"node{number}",
+            ports={},
+            runtimes=frozenset({"process"}),
+            ends_at=None,
+        )
+        for number in range(count)
+    ]
+
+
+def seconds(call: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def measure(waiting: int, count: int) -> dict[str, float]:
+    pods, pilots = queue(waiting), rooms(count)
+    bound: list[tuple[str, str]] = []
+    filling = seconds(lambda: bound.extend(match(pods, pilots, 400.0, TERMS)))
+    full = min(seconds(lambda: match(pods, pilots, 400.0, TERMS)) for _ in range(20))
+    by_nonce = {room.nonce: room for room in pilots}
+    calls = spent = done = 0.0
+    for uid, nonce in bound[: min(500, len(pods))]:
+        by_nonce[nonce].give(uid)
+        begun = time.perf_counter()
+        done += len(match(pods, pilots, 400.0, TERMS))
+        spent += time.perf_counter() - begun
+        calls += 1
+    return {
+        "waiting": waiting,
+        "rooms": count,
+        "bound": len(bound),
+        "bind_us": round(filling / len(bound) * 1e6, 1),
+        "full_us": round(full * 1e6, 1),
+        "event_us": round(spent / calls * 1e6, 1) if calls else 0.0,
+        "decisions_per_s": round(done / spent) if spent else 0,
+    }
+
+
+def main() -> None:
+    print(json.dumps([measure(waiting, count) for waiting in (1_000, 10_000, 30_000) for count in (10, 100)]))
+
+
+if __name__ == "__main__":
+    main()
