@@ -52,7 +52,7 @@ def share(uses: Sequence[Use]) -> float:
     by_gpu: defaultdict[str, list[Use]] = defaultdict(list)
     for use in sorted(uses, key=lambda use: use.begin):
         by_gpu[use.gpu].append(use)
-    assert len(by_gpu) == ground.GPUS, f"GPUs seen: {sorted(by_gpu)}"
+    assert len(by_gpu) <= ground.GPUS, f"GPUs seen: {sorted(by_gpu)}"
     for gpu, turns in by_gpu.items():
         for first, second in pairwise(turns):
             assert first.end <= second.begin, f"two tasks had {gpu} at once"

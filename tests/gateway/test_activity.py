@@ -1,15 +1,11 @@
-"""What people are told of a site: whose it is, what it is used for, what waits; and that it is cheap to ask."""
+"""What people are told of a site: whose it is, what it is used for, what waits."""
 
 from __future__ import annotations
 
 import itertools
-import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.ledger import Ledger
@@ -171,24 +167,3 @@ def test_a_pod_is_told_of_its_gang_and_its_wait() -> None:
     assert (view["queuedAt"], view["pod"]["metadata"]["uid"]) == (3.0, uid)
     bound = pod_details(pod_view(pod, bundle, None), replace(pod, stage=Stage.BOUND), bundle, lab.machine.demands[uid])
     assert not {"queuedAt", "gang"} & bound.keys()
-
-
-@pytest.fixture(scope="module")
-def crowd() -> Iterator[Lab]:
-    lab = Lab()
-    for number in range(30):
-        lab.allocation(f"a{number}", "alice")
-        lab.run(f"a{number}", *lab.pods("alice", 100))
-    lab.pods("alice", 30_000)
-    yield lab
-
-
-def test_thirty_thousand_pods_are_told_of_at_once(crowd: Lab) -> None:
-    best = float("inf")
-    for _ in range(3):
-        begun = time.process_time()
-        views = crowd.activity.allocations(ALICE, 20.0)
-        groups = crowd.activity.waiting(ALICE)
-        best = min(best, time.process_time() - begun)
-    assert (len(views), groups[0]["pods"]) == (30, 30_000)
-    assert best < 0.25  # 0.03 on a machine of its own

@@ -181,3 +181,19 @@ def test_a_pod_whose_port_is_taken_on_its_node_is_tried_elsewhere_later() -> Non
     (again,) = step(planner, machine, 9.0)
     assert isinstance(again, s.AllocationWanted)
     assert again.request.nonce != wanted.request.nonce
+
+
+def test_a_pod_that_ends_before_the_planner_looks_again_leaves_its_room() -> None:
+    gpu_pods = [pod(number, gpus=4) for number in (1, 2, 3)]
+    planner, machine = planned(*gpu_pods, offers=(LOCAL,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    nonce = wanted.request.nonce
+    machine.handle(s.RunnerConnected(2.0, nonce, "i", "h", None, {"gpus": ["0", "1", "2", "3"]}, []))
+    for number in (1, 2, 3):
+        (bound,) = step(planner, machine, 2.0 + number)
+        assert isinstance(bound, s.Bound)
+        frame = {"seq": number, "uid": bound.uid, "attempt": 1, "at": 2.5, "phase": "Succeeded", "ended": True}
+        ended: Any = {**frame, "reason": "", "message": "", "containers": [], "init_containers": []}
+        machine.handle(s.RunnerEvents(2.5 + number, nonce, "i", [ended]))
+    assert all(entry.stage is Stage.ENDED for entry in machine.pods.values())

@@ -1,7 +1,8 @@
-"""Arrays and jobs with several runners on a real Slurm: the fixed script, and in place of the runner a small program."""
+"""Arrays and jobs with several runners on a real Slurm: the fixed script, and a small program for the runner."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -207,11 +208,15 @@ async def test_cancelling_one_seat_ends_them_all_by_sigterm(several: Several) ->
 
 
 async def test_the_time_limit_warns_every_runner(several: Several) -> None:
-    """A minute is the shortest limit Slurm has; it warns at once where the warning is as long."""
+    """A minute is the shortest limit Slurm has, and it looks every half minute; where the warning is as long, it is
+    given at the first look."""
     requests = several.requests(2, nodes=2, together=True, walltime=60, warning=60)
     async with submitted(several.bench, *requests):
         await several.environments(requests)
-        await eventually(lambda: all("USR1" in several.noted(request) for request in requests))
+        async with asyncio.timeout(60):
+            while not all("USR1" in several.noted(request) for request in requests):
+                await asyncio.sleep(0.1)
+        assert [several.noted(request) for request in requests] == [["USR1"], ["USR1"]]
 
 
 async def test_one_job_of_several_nodes_has_one_runner(several: Several) -> None:

@@ -50,14 +50,8 @@ def test_a_start_slurm_cannot_say(start: str) -> None:
 
 
 def test_banners_and_other_jobs_are_passed_over() -> None:
-    text = (
-        "Welcome! 7|~|jobs\n\n"
-        + line()
-        + line("8", name="mine")
-        + line("9_[1-5]")
-        + line("9_")
-        + "slurm_load_jobs: odd\n"
-    )
+    others = line("8", name="mine") + line("9_[1-5]") + line("9_")
+    text = "Welcome! 7|~|jobs\n\n" + line() + others + "slurm_load_jobs: odd\n"
     assert [job.id for job in states.parse(text)] == ["7"]
 
 

@@ -149,8 +149,8 @@ class Stage:
         await self.happens(lambda: self._logs(container))
         async with asyncio.timeout(PATIENCE):
             log = self._logs(container)[-1]
-            while text not in read(log.path):
-                assert not log.ended, read(log.path)
+            while not log.size or text not in read(log.path):
+                assert not log.ended, log.size
                 await log.grown(log.size)
 
     def now(self, uid: str = "u1") -> Any:

@@ -110,7 +110,7 @@ def waiting_after(restarts: int) -> Callable[[Any], bool]:
 
 def test_crashes_are_backed_off_as_the_kubelet_does(tmp_path: Path) -> None:
     async def scenario(stage: Stage) -> None:
-        stage.start(restart_policy="OnFailure", containers=[shell("exit 1")], restarts={"main": 3})
+        stage.start(restart_policy="OnFailure", containers=[shell("echo no; exit 1")], restarts={"main": 3})
         for restart, words in enumerate(["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"], start=4):
             seen = len(stage.events)
             event = await stage.until(waiting_after(restart))
@@ -417,17 +417,33 @@ def test_a_fault_of_the_runner_lets_no_program_live(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_log_that_cannot_be_begun_is_the_containers_failure(tmp_path: Path) -> None:
-    """Which runs again by its policy: the spool may have room then."""
-    log = tmp_path / "pods/u1/1.main.0.log"
+def test_what_cannot_be_logged_is_lost_and_said_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, fifo = tmp_path / "pods/u1/1.main.0.log", tmp_path / "fifo"
     log.mkdir(parents=True)
+    os.mkfifo(fifo)
 
     async def scenario(stage: Stage) -> None:
-        stage.start(restart_policy="OnFailure", containers=[shell("exit 0")])
+        stage.start(containers=[shell(f"echo lost; read x < {fifo}; echo kept; exit 3")])
+        await stage.happens(lambda: "output is lost" in caplog.text)
+        log.rmdir()
+        await asyncio.to_thread(fifo.write_text, "1\n")
         ended = await stage.ended()
-        assert (ended["phase"], ended["containers"][0]["restartCount"]) == ("Succeeded", 1)
-        last = ended["containers"][0]["lastState"]["terminated"]
-        assert (last["reason"], last["message"]) == ("StartError", f"{log}: Is a directory")
+        assert main_state(ended)["terminated"]["exitCode"] == 3
+        assert (stage.log(), ended["logs"]) == ("kept\n", {log.name: log.stat().st_size})
+        assert f"{log}: output is lost: [Errno 21] Is a directory" in caplog.text
+
+    play(tmp_path, scenario)
+
+
+def test_who_prints_nothing_has_an_empty_log_and_no_file(tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.start(containers=[shell("exit 1", termination_message_policy="FallbackToLogsOnError")])
+        ended = await stage.ended()
+        assert ended["logs"] == {"1.main.0.log": 0}
+        assert "message" not in main_state(ended)["terminated"]
+        assert not (tmp_path / "pods").exists()
 
     play(tmp_path, scenario)
 

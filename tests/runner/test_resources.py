@@ -74,6 +74,7 @@ def test_kills_long_ago_are_not_recent(tmp_path: Path) -> None:
     kills._counts = [(clock.time(), 3)]
     assert not kills.recent
     counter.write_text("oom 4\noom_kill 4\n")
+    clock.advance(oom.APART)
     kills.look()
     assert kills.recent
     clock.advance(oom.RECENT + 1)
@@ -81,6 +82,10 @@ def test_kills_long_ago_are_not_recent(tmp_path: Path) -> None:
     clock.advance(1)
     kills.look()
     assert not kills.recent
+    for _ in range(1000):
+        clock.advance(oom.APART / 100)
+        kills.look()
+    assert len(kills._counts) <= oom.RECENT / oom.APART + 2
 
 
 # ---- processes ---------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_hundreds_of_runs_leave_nothing(tmp_path: Path) -> None:
         probe = {"action": {"kind": "exec", "command": ["true"]}, "period": 1000.0}
         hooks = {"post_start": probe["action"], "pre_stop": probe["action"]}
         probes = {f"{kind}_probe": probe for kind in ("startup", "liveness", "readiness")}
-        main = shell("sleep 0.02; exit 1", stdin=True, **hooks, **probes)
+        main = shell("echo no; sleep 0.02; exit 1", stdin=True, **hooks, **probes)
         stage.start(restart_policy="Always", init_containers=[shell("", "side", sidecar=True)], containers=[main])
         await stage.happens(lambda: stage.events)
         open_at_first = 0

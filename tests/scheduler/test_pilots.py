@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from farnode.model.allocation import GpuRequest
 from farnode.model.offer import GpuOffer, Offer
-from farnode.scheduler.pilots import Load, Pilot, Place, Pool, Size, Terms, Wanted, unneeded, wanted, whole
+from farnode.scheduler.pilots import Load, Pilot, Place, Pool, Size, Terms, Wanted, nodes, unneeded, wanted, whole
 
 GIB = 1 << 30
 NODE = Size(16_000, 64 * GIB)
@@ -179,3 +179,17 @@ def test_the_largest_pilot_of_an_offer(cores: int | None, share: Size) -> None:
 def test_the_largest_pilot_with_gpus_has_all_of_a_node() -> None:
     offer = Offer("gpu", 16, 64 * GIB, gpus=(GpuOffer("nvidia.com", "a100", 4), GpuOffer("nvidia.com", "v100", 2)))
     assert whole(offer, None, GpuRequest("nvidia.com", "v100", 1)).gpus == 2
+
+
+def test_the_nodes_of_a_partition_that_a_pilot_may_get() -> None:
+    a100, v100 = GpuOffer("nvidia.com", "a100", 4), GpuOffer("nvidia.com", "v100", 2)
+    small = Offer("small", 8, 32 * GIB, nodes=5, partition="main")
+    first, second = (
+        Offer(gpu.model, 16, 64 * GIB, nodes=count, partition="main", gpus=(gpu,))
+        for gpu, count in ((a100, 2), (v100, 3))
+    )
+    other = Offer("other", 16, 64 * GIB, nodes=7, partition="other")
+    offers = (small, first, second, other)
+    assert nodes(first, offers, None) == 5
+    assert nodes(small, offers, None) == 10
+    assert nodes(second, offers, GpuRequest("nvidia.com", "v100", 1)) == 3

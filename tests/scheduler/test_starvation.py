@@ -40,7 +40,7 @@ LARGE = st.lists(
 )
 
 
-@given(st.integers(0, 2**32), LARGE, st.booleans(), st.floats(5, 40))
+@given(st.integers(0, 2**32), LARGE, st.booleans(), st.floats(20, 40))
 @settings(max_examples=40, deadline=None)
 def test_every_large_pod_begins(
     seed: int, large: list[tuple[tuple[int, int], str, float]], declared: bool, longest: float

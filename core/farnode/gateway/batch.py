@@ -162,8 +162,8 @@ class BatchSystem:
         return {nonce: what for nonce, what in pairs if what is not None and nonce not in submitting}
 
     async def _poll(self) -> None:
-        """Ask for every allocation that has not ended."""
-        records = [record for record in self._machine.allocations.values() if record.life is not Life.ENDED]
+        """One question for all of which something may be said."""
+        records = [self._machine.allocations[nonce] for nonce in self._expected()]
         try:
             states = await self._provider.states([record.id for record in records])
             self.problem = None
@@ -191,6 +191,7 @@ class BatchSystem:
                 self._cancelling.set()
 
     async def _inventory_loop(self) -> None:
+        patience = self._cadence.poll
         while True:
             self._refused.clear()
             try:
@@ -199,10 +200,12 @@ class BatchSystem:
                 await self._engine.tell(s.Tick(self._engine.clock()))
                 least = INVENTORY_AGAIN
                 most = least if any(offer.problem for offer in self.offers) else self._cadence.inventory
+                patience = self._cadence.poll
             except Exception as error:
                 log.warning("inventory: %s", error)
                 self.problem = str(error)
-                least = most = self._cadence.poll
+                least = most = patience
+                patience = min(2 * patience, 4 * self._cadence.poll)
             await asyncio.sleep(min(least, most))
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, most - least)):

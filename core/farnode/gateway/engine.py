@@ -32,7 +32,8 @@ RETRY = 1.0
 INBOX = 10_000
 """Stimuli waiting; beyond it senders wait."""
 GATHER, CROWD = 0.005, 16
-"""Seconds from one batch to the next while more than so many pods are with their runners: a transaction costs as much as
+"""Seconds from one batch to the next while more than so many pods are with their runners: a transaction costs as much
+as
 all else that is done for a pod, and among so many nobody notices the wait."""
 
 _Item = tuple[s.Stimulus | None, asyncio.Future[None] | None]

@@ -11,7 +11,7 @@ from farnode.gateway.records import AllocationRecord
 from farnode.gateway.requests import pilot
 from farnode.gateway.rooms import Rooms
 from farnode.model.offer import Offer
-from farnode.scheduler.pilots import Load, Pilot, Place, Pool, Size, Wanted, unneeded, wanted, whole
+from farnode.scheduler.pilots import Load, Pilot, Place, Pool, Size, Wanted, nodes, unneeded, wanted, whole
 from farnode.scheduler.placement import Placement
 from farnode.scheduler.queue import Line
 
@@ -42,7 +42,7 @@ class Piloting:
             words = self._means.hours.may_ask(line.shape.owner, at)
             if words is None:
                 loads.append(self._load(line, pool))
-                places[pool] = self._place(pool, placement, spare, at)
+                places[pool] = self._place(pool, placement, offers, spare, at)
             yield from self._tell(line, words or _words(pool, records), at)
         yield from self._give_back(pilots, busy, at)
         for each in wanted(loads, pilots, places, at, self._terms):
@@ -59,10 +59,11 @@ class Piloting:
         gpu = (placement.gpu.vendor, placement.gpu.model) if placement.gpu else None
         return Pool(placement.offer.name, owner, placement.account, placement.qos, gpu)
 
-    def _place(self, pool: Pool, placement: Placement, spare: Spare, at: float) -> Place:
+    def _place(self, pool: Pool, placement: Placement, offers: Sequence[Offer], spare: Spare, at: float) -> Place:
         offer = placement.offer
         largest = whole(offer, self._means.policy.cores, placement.gpu)
-        return Place(largest, offer.nodes, spare.left.get(offer.name), self._rooms.rate(pool, at))
+        count = nodes(offer, offers, placement.gpu)
+        return Place(largest, count, spare.left.get(offer.name), self._rooms.rate(pool, at))
 
     def _load(self, line: Line, pool: Pool) -> Load:
         demand = line.shape.demand

@@ -134,3 +134,5 @@ class Planner:
             for uid, nonce in match(self._backlog.pooled, rooms, at, self._means.policy.matching):
                 self._rooms.bind(uid, nonce)
                 yield s.Bound(at, uid, nonce)
+                self._rooms.matched(uid, nonce, at)
+                self._backlog.heed((uid,))

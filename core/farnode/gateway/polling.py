@@ -43,13 +43,14 @@ class Rhythm:
 
 
 def rhythms(shortest: float) -> Mapping[Awaited, Rhythm]:
-    """`shortest`: seconds between questions while nothing is known to have happened, at least."""
+    """`shortest`: seconds between questions while nothing is known to have happened, at least; the others go by it, since
+    a site that wants to be asked less wants that of all."""
     return {
-        Awaited.ARRIVAL: Rhythm(2.0, 4.0, 2.0, 60.0),
-        Awaited.START: Rhythm(shortest, 1.5 * shortest, 1.5, max(shortest, 120.0)),
-        Awaited.DEATH: Rhythm(0.2, 2.0, 2.0, max(shortest, 2.0)),
-        Awaited.END: Rhythm(2.0, 4.0, 2.0, 60.0),
-        Awaited.NOTHING: Rhythm(max(shortest, 600.0), max(shortest, 600.0), 1.0, max(shortest, 600.0)),
+        Awaited.ARRIVAL: Rhythm(2.0, 4.0, 2.0, max(4.0, 4 * shortest)),
+        Awaited.START: Rhythm(shortest, 1.5 * shortest, 1.5, 8 * shortest),
+        Awaited.DEATH: Rhythm(0.2, 2.0, 2.0, max(2.0, 4 * shortest)),
+        Awaited.END: Rhythm(2.0, 4.0, 2.0, max(4.0, 4 * shortest)),
+        Awaited.NOTHING: Rhythm(40 * shortest, 40 * shortest, 1.0, 40 * shortest),
     }
 
 

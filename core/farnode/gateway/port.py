@@ -37,7 +37,8 @@ class Service(Protocol):
     def pod(self, caller: Caller, uid: str) -> PodView: ...
 
     def events(self, caller: Caller, after: int | None) -> AsyncIterator[list[EventView]]:
-        """Endless; some at a time, a heartbeat at least every 15 s. Raises EventsGone at the first step. None: from now on."""
+        """Endless, some at a time; a heartbeat at least every 15 s. Raises EventsGone at the first step. None: from
+        now on."""
         ...
 
     def logs(self, caller: Caller, uid: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:

@@ -77,6 +77,12 @@ class Rooms:
         self._where[uid] = nonce
         self._idle.pop(nonce, None)
 
+    def matched(self, uid: str, nonce: str, at: float) -> None:
+        """The scheduler has put a pod into a room; the machine may have thought otherwise."""
+        self._where[uid] = nonce
+        self._idle.pop(nonce, None)
+        self._follow_pod(uid, at)
+
     def _enter(self, pod: PodRecord, nonce: str, at: float) -> None:
         self._where[pod.uid] = nonce
         demand, room = self._machine.demands[pod.uid], self._rooms.get(nonce)

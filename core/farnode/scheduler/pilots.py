@@ -144,6 +144,15 @@ def whole(offer: Offer, cores: int | None, gpu: GpuRequest | None) -> Size:
     return Size(share * 1000, memory, count)
 
 
+def nodes(offer: Offer, offers: Iterable[Offer], gpu: GpuRequest | None) -> int:
+    """How many nodes may get pilots that are asked for by this offer: a batch system is told a partition and a type of
+    GPU, not a kind of node."""
+    alike = [each for each in offers if each.partition == offer.partition]
+    if gpu is not None:
+        return sum(each.nodes for each in alike if any(one.model == gpu.model for one in each.gpus))
+    return sum(each.nodes for each in alike if each.cores >= offer.cores and each.memory >= offer.memory)
+
+
 def wanted(
     loads: Iterable[Load], pilots: Sequence[Pilot], places: Mapping[Pool, Place], at: float, terms: Terms
 ) -> list[Wanted]:

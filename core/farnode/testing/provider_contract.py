@@ -27,6 +27,7 @@ from farnode.providers.port import AllocationProvider
 
 JOB_SCRIPT = r"""#!/bin/sh
 # What the contract's jobs do, instead of starting a runner. CONTRACT_CODE: end with this exit code at once.
+[ -z "$SLURM_ARRAY_TASK_ID" ] || cd "$FARNODE_ALLOCATION-$SLURM_ARRAY_TASK_ID" || exit
 env -0 >environment.new && mv environment.new environment
 echo this is standard output
 echo this is standard error >&2
@@ -179,6 +180,28 @@ class ProviderContract:
             for allocation in allocations:
                 await until(bench, allocation, Phase.ENDED)
 
+    async def test_those_of_one_base_are_jobs_of_their_own(self, bench: Bench) -> None:
+        base = nonce()
+        requests = [job(bench, own=f"{base}-{index}") for index in range(4)]
+        async with submitted(bench, *requests) as allocations:
+            assert [allocation.nonce for allocation in allocations] == [request.nonce for request in requests]
+            assert len({allocation.job for allocation in allocations}) == 4
+            for request in requests:
+                await started(bench, request)
+            first, second, *others = allocations
+            await bench.provider.cancel([first])
+            assert (await until(bench, first, Phase.ENDED))[-1].cause is Cause.CANCELLED
+            unknown_job = AllocationId(second.nonce)
+            states = await bench.provider.states([second, unknown_job, *others])
+            assert {state.phase for state in states.values()} == {Phase.RUNNING}
+            assert states[unknown_job].job == second.job
+            await bench.provider.cancel([unknown_job, *others])
+            for allocation in (second, *others):
+                assert (await until(bench, allocation, Phase.ENDED))[-1].cause is Cause.CANCELLED
+        for request in requests:
+            assert (seen_at(bench, request) / "signalled").read_text() == "TERM\n"
+            assert "this is standard output" in (seen_at(bench, request) / "job.out").read_text()
+
 
 def nonce() -> str:
     return secrets.token_hex(8)
@@ -191,11 +214,13 @@ def job(
     name: str = "allocation",
     partition: str | None = None,
     environment: dict[str, str] | None = None,
+    own: str | None = None,
 ) -> AllocationRequest:
-    """A small job: ends with `code` at once, or runs until it is ended."""
-    own = nonce()
+    """A small job: ends with `code` at once, or runs until it is ended. `own` is its nonce, where that matters."""
+    own = own or nonce()
     inside, _ = bench.directory(f"{name}-{own}")
-    given = {**(environment or {}), "CONTRACT_CODE": "" if code is None else str(code)}
+    code_given = {"CONTRACT_CODE": "" if code is None else str(code)}
+    given = {**(environment or {}), **code_given, "FARNODE_ALLOCATION": inside}
     return AllocationRequest(own, 1, 64 << 20, inside, walltime=600, partition=partition, environment=given)
 
 

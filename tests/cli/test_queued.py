@@ -1,0 +1,80 @@
+"""What `describe` tells of a pod that waits for room, of its gang and of its pilot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from farnode import Pod
+from farnode.cli.story import tell
+from tests.cli.conftest import Shell
+from tests.client.fake import pod
+
+NOW = 1767229200.0
+"""2026-01-01T01:00:00Z"""
+WORDS = "asking for an allocation: main"
+VIEW: Any = {
+    "uid": "u",
+    "name": "train",
+    "owner": "alice",
+    "status": {"phase": "Pending", "message": WORDS},
+    "queuedAt": NOW - 300,
+    "gang": {"name": "ring", "size": 4, "failure": "stop"},
+}
+SITE: Any = {
+    "allocations": [
+        {"kind": "pilot", "phase": "running"},
+        {"kind": "pilot", "phase": "queued", "expectedStart": NOW + 700},
+        {"kind": "pilot", "phase": "queued", "expectedStart": NOW + 60},
+        {"kind": "dedicated", "phase": "running"},
+    ],
+    "waiting": [
+        {"words": "waiting for images", "pods": 9, "oldest": NOW - 900},
+        {"words": WORDS, "pods": 1937, "oldest": NOW - 600},
+    ],
+    "nodeHours": {"today": {"alice": 9.25, "bob": 1.0}, "cap": 10.0},
+}
+
+
+def told(view: Any, site: Any) -> list[str]:
+    return tell(Pod(view), NOW, around=site).splitlines()
+
+
+def test_who_else_waits_and_what_is_on_its_way() -> None:
+    lines = told(VIEW, SITE)
+    place = lines.index("Queue:")
+    assert lines[place + 1 : place + 5] == [
+        "  Waiting:      for 5m, since 2026-01-01T00:55:00Z",
+        "  Same Reason:  1,937 pods, the oldest for 10m",
+        "  Pilots:       1 running, 2 queued, the next expected to start in 60s",
+        "  Node-Hours:   9.2 of 10 today",
+    ]
+    assert "Gang:       ring: 4 pods start together; when one fails, the others are ended" in lines
+
+
+def test_alone_and_without_a_cap() -> None:
+    alone = {"allocations": [], "waiting": [{"words": WORDS, "pods": 1, "oldest": NOW}], "nodeHours": {"today": {}}}
+    lines = told(VIEW, alone)
+    place = lines.index("Queue:")
+    assert lines[place + 1 : place + 3] == ["  Waiting:  for 5m, since 2026-01-01T00:55:00Z", "  Pilots:   none"]
+    assert not any("Same Reason" in line or "Node-Hours" in line for line in lines)
+
+
+def test_what_has_an_allocation_waits_for_no_pilot() -> None:
+    lines = told({**VIEW, "allocation": {"kind": "dedicated", "phase": "queued", "job": "7"}}, SITE)
+    assert "  Kind:   dedicated" in lines
+    assert not any("Pilots" in line for line in lines)
+    assert "Queue:" not in told(VIEW, None)
+
+
+def test_describe_asks_the_site_only_of_what_waits(shell: Shell) -> None:
+    shell("run", "-d", "-f", shell.file("pods.yaml", pod("one"), pod("two")))
+
+    def wait(site: Any) -> None:
+        one, two = site.views
+        site.set_status(one, queuedAt=VIEW["queuedAt"], status=VIEW["status"])
+        site.set_status(two, status={"phase": "Pending"})
+        site.doing.update(SITE)
+
+    shell.gateway.do(wait)
+    assert "1,937 pods, the oldest for" in shell("describe", "one").stdout
+    assert "Queue:" not in shell("describe", "two").stdout

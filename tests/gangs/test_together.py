@@ -1,0 +1,154 @@
+"""Gangs on real nodes: they start together in one job, know each other, and share their fate as they said."""
+
+from __future__ import annotations
+
+import pytest
+
+from farnode import Client
+from tests.faults.sites import kill, of_attempts, of_role
+from tests.gangs.band import FAREWELL, Band, gang
+from tests.gangs.conftest import NODES
+from tests.sites import BoxSite, wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+MEET = """\
+import os, socket, time
+rank, size = int(os.environ["FARNODE_GANG_RANK"]), int(os.environ["FARNODE_GANG_SIZE"])
+hosts = os.environ["FARNODE_GANG_HOSTS"].split(",")
+if rank == 0:
+    with socket.create_server(("", 7000)) as server:
+        heard = []
+        while len(heard) < size - 1:
+            peer = server.accept()[0]
+            heard.append(peer.makefile().readline().strip())
+            peer.sendall(b"welcome\\n")
+            peer.close()
+    print(sorted(heard), flush=True)
+else:
+    for _ in range(200):
+        try:
+            peer = socket.create_connection(({to}, 7000))
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    peer.sendall(f"{rank} from {socket.gethostname()}\\n".encode())
+    print(peer.makefile().readline().strip(), flush=True)
+"""
+STAY = f"{FAREWELL}; while :; do sleep 0.1; done"
+
+
+def submit(site: BoxSite, client: Client, *arguments: str, size: int = NODES, **more: str) -> Band:
+    name, script = arguments
+    return Band(site, client, client.submit(gang(name, size, script, **more)))
+
+
+def meeting(to: str) -> str:
+    return MEET.replace("{to}", to)
+
+
+def test_members_start_together_and_reach_each_other_by_host_name(site: BoxSite) -> None:
+    with site.client() as client:
+        script = f"exec python3 - <<'END'\n{meeting('hosts[0]')}END\n"
+        band = submit(site, client, "meet", f"sleep 1\n{script}")
+        wait_until(lambda: all(pod.attempt == 1 for pod in map(client.pod, band.pods)), "all begin", 60)
+        assert len(band.jobs()) == 1
+        assert sorted(band.node(rank) for rank in range(NODES)) == [1, 2, 3, 4]
+        ended = [client.wait(pod) for pod in band.pods]
+        assert {pod.phase for pod in ended} == {"Succeeded"}, [pod.status for pod in ended]
+        hosts = {rank: band.node(rank) for rank in range(1, NODES)}
+        heard = sorted(f"{rank} from n{node}" for rank, node in hosts.items())
+        assert client.logs(band.pods[0]).strip() == str(heard)
+        assert {client.logs(pod).strip() for pod in band.pods[1:]} == {"welcome"}
+        begun = [pod.status["containerStatuses"][0]["state"]["terminated"]["startedAt"] for pod in ended]
+        assert len(set(begun)) <= 2, f"they start within a second: {begun}"
+        wait_until(lambda: not band.jobs(), "the job ends by itself", 20)
+
+
+def test_members_with_an_image_know_each_other_by_their_names(site: BoxSite) -> None:
+    with site.client() as client:
+        pods = gang("named", 2, "")
+        for pod in pods:
+            pod["metadata"]["annotations"]["farnode.io/runtime"] = "apptainer"
+            pod["spec"]["containers"][0] |= {
+                "image": site.image("python:1"),
+                "command": ["python3", "-c", meeting("'named-0'")],
+            }
+        band = Band(site, client, client.submit(pods))
+        ended = [client.wait(pod) for pod in band.pods]
+        assert {pod.phase for pod in ended} == {"Succeeded"}, [pod.status for pod in ended]
+        assert client.logs(band.pods[1]).strip() == "welcome"
+
+
+def test_a_gang_that_lacks_a_member_or_a_node_does_not_start(site: BoxSite) -> None:
+    site.box.run("root", ["scontrol", "update", "nodename=n3", "state=drain", "reason=broken"])
+    try:
+        with site.client() as client:
+            band = submit(site, client, "few", "true")
+            wait_until(lambda: _says(band, "node"), f"they say that a node is missing: {_words(band)}", 60)
+            assert band.phases() == ["Pending"] * NODES
+            client.delete(band.pods[3])
+            wait_until(lambda: _says(band, "3 of 4 are here", 3), f"one is missing: {_words(band)}", 30)
+            for pod in band.pods:
+                client.delete(pod)
+    finally:
+        site.box.run("root", ["scontrol", "update", "nodename=n3", "state=resume"])
+
+
+def _words(band: Band) -> list[str]:
+    return [str(pod.status.get("message")) for pod in map(band.client.pod, band.pods)]
+
+
+def _says(band: Band, words: str, count: int = NODES) -> bool:
+    return sum(words in said for said in _words(band)) == count
+
+
+@pytest.mark.parametrize(
+    ("failure", "phases"), [("stop", ["Failed"] * 3), ("ignore", ["Running", "Failed", "Running"])]
+)
+def test_a_member_that_is_killed(site: BoxSite, failure: str, phases: list[str]) -> None:
+    with site.client() as client:
+        band = submit(site, client, f"killed-{failure}", STAY, size=3, failure=failure)
+        band.begin()
+        for process in of_attempts(site)[f"{band.pods[1].uid}/1"]:
+            kill(site, process)
+        client.wait(band.pods[1])
+        if failure == "stop":
+            others = [client.wait(band.pods[rank]) for rank in (0, 2)]
+            assert {pod.status["reason"] for pod in others} == {"GangMemberFailed"}
+            assert all("killed-stop-1" in pod.status["message"] for pod in others)
+            assert {client.logs(pod).strip() for pod in others} == {"stopped"}, "within their grace"
+        assert band.phases() == phases
+        for pod in band.pods:
+            client.delete(pod)
+            client.wait(pod)
+        wait_until(lambda: not band.jobs(), "the job ends by itself", 30)
+
+
+def test_a_node_that_fails_starts_all_again(site: BoxSite) -> None:
+    with site.client() as client:
+        band = submit(site, client, "restart", f"echo attempt $FARNODE_ATTEMPT; {STAY}", size=2, policy="OnFailure")
+        band.begin()
+        node = band.node(1)
+        site.box.power_off(node)
+        try:
+            wait_until(lambda: band.running(2), "they run again, on other nodes", 150)
+            assert node not in [band.node(0), band.node(1)]
+            assert len(band.jobs()) == 1
+        finally:
+            site.box.power_on(node)
+        for pod in band.pods:
+            client.delete(pod)
+            assert client.wait(pod).attempt == 2
+
+
+def test_a_runner_that_dies_alone_ends_its_gang(site: BoxSite) -> None:
+    with site.client() as client:
+        band = submit(site, client, "lost", STAY, size=2)
+        band.begin()
+        node = f"n{band.node(0)}"
+        (runner,) = [one for one in of_role(site, "run") if one.node == node]
+        kill(site, runner)
+        ended = [client.wait(pod) for pod in band.pods]
+        assert ended[0].status["reason"] == "RunnerLost"
+        assert ended[1].status["reason"] == "GangMemberFailed"
