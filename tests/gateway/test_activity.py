@@ -21,6 +21,7 @@ from farnode.model.allocation import AllocationRequest, AllocationState, GpuRequ
 from farnode.model.bundle import parse_bundle
 from farnode.model.demand import Gang
 from farnode.providers.port import Calls
+from farnode.scheduler.queue import Queue, Shape
 
 ALICE, BOB, ADMIN = Caller("alice"), Caller("bob"), Caller("root", admin=True)
 RESOURCES = {"limits": {"cpu": "500m", "memory": "1Mi", "nvidia.com/gpu": 1}}
@@ -31,10 +32,11 @@ class Lab:
 
     def __init__(self, cap: float | None = None, calls: Calls | None = None) -> None:
         self.machine = Machine(Rules())
+        self.queues = (Queue(), Queue())
         self.usage = Usage()
         self.ledger = Ledger(self.machine)
         hours = NodeHours(cap, self.ledger)
-        self.activity = Activity(self.machine, hours, self.usage, Timings(self.machine), lambda: calls)
+        self.activity = Activity(self.machine, self.queues, hours, self.usage, Timings(self.machine), lambda: calls)
         self._numbers = itertools.count(1)
 
     def pods(self, owner: str, count: int, at: float = 0.0) -> list[str]:
@@ -136,6 +138,21 @@ def test_what_waits_for_the_same_is_one_group_whatever_its_batch_job() -> None:
         {"words": "waiting for room at the site", "pods": 4, "oldest": 1.0},
         {"words": "main: the partition is full", "pods": 3, "oldest": 2.0},
     ]
+
+
+def test_a_line_waits_for_what_its_first_waits_for() -> None:
+    lab = Lab()
+    told, *others = lab.pods("alice", 300, at=2.0)
+    lab.machine.handle(s.Unplaceable(3.0, told, "2 pilots are queued: main"))
+    for number, uid in enumerate((told, *others)):
+        lab.queues[0].add(uid, Shape("alice", lab.machine.demands[uid], "process"), 2.0 + number)
+    lab.pods("alice", 2, at=9.0)
+    assert lab.activity.waiting(ALICE) == [
+        {"words": "2 pilots are queued: main", "pods": 300, "oldest": 2.0},
+        {"words": "waiting for room at the site", "pods": 2, "oldest": 9.0},
+    ]
+    assert lab.activity.waiting(BOB) == []
+    assert lab.activity.waiting(ADMIN) == lab.activity.waiting(ALICE)
 
 
 def test_many_reasons_and_many_names_are_cut() -> None:

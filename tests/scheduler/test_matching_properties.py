@@ -78,7 +78,7 @@ def check_rooms(rooms: list[Room]) -> None:
 
 
 @given(sites(), PODS, PODS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_holds_of_every_binding(
     rooms: list[Room], first: list[tuple[Shape, float]], then: list[tuple[Shape, float]]
 ) -> None:
@@ -111,7 +111,7 @@ def check_binding(of: Shape, into: Room, at: float) -> None:
 
 
 @given(sites(), PODS, st.floats(0, 1000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_nobody_waits_for_what_is_free_and_kept_for_nobody(
     rooms: list[Room], pods: list[tuple[Shape, float]], at: float
 ) -> None:
@@ -125,7 +125,7 @@ def test_nobody_waits_for_what_is_free_and_kept_for_nobody(
 
 
 @given(sites(), PODS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_second_look_finds_nothing_more(rooms: list[Room], pods: list[tuple[Shape, float]]) -> None:
     queue = Queue()
     fill(queue, pods, "p")
@@ -136,7 +136,7 @@ def test_a_second_look_finds_nothing_more(rooms: list[Room], pods: list[tuple[Sh
 
 
 @given(sites(), SHAPES, st.lists(st.tuples(st.sampled_from([0, 1, 7]), st.floats(-900, 900)), max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_of_like_pods_the_higher_priority_goes_first_and_then_the_older(
     rooms: list[Room], like: Shape, pods: list[tuple[int, float]]
 ) -> None:

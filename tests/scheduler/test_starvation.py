@@ -41,7 +41,7 @@ LARGE = st.lists(
 
 
 @given(st.integers(0, 2**32), LARGE, st.booleans(), st.floats(20, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_large_pod_begins(
     seed: int, large: list[tuple[tuple[int, int], str, float]], declared: bool, longest: float
 ) -> None:
@@ -67,7 +67,7 @@ def test_without_a_room_kept_it_would_wait_for_ever() -> None:
 
 
 @given(st.integers(0, 2**32), st.floats(10, 200))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_who_enters_a_kept_room_does_not_delay_its_pod(seed: int, longest: float) -> None:
     """All say how long they run and keep to it: the large pod begins when the room that was kept first said it could,
     or before."""
@@ -78,14 +78,12 @@ def test_who_enters_a_kept_room_does_not_delay_its_pod(seed: int, longest: float
         for lasts in [chance.randint(1, int(longest))]
     ]
     promised: list[float] = []
-    entered: set[str] = set()
 
     def watch(at: Simulation) -> None:
         for each in at.rooms:
             if each.kept == large.shape:
                 ends = [taken.since + (taken.demand.walltime or 0) for taken in each.pods.values()]
                 promised.append(max(ends))
-                entered.update(uid for uid, taken in each.pods.items() if taken.since == at.now and len(promised) > 1)
 
     large = Pod("large", shape(8), 5.0, 1.0)
     simulation = Simulation([room("n1"), room("n2")], [large, *small], TERMS, watch)

@@ -84,6 +84,7 @@ class Machine(Allocations, Claims, Pulling):
             # Nothing was heard while nobody listened: a runner may have been alive until now.
             heard = at if allocation.incarnation else None
             self.allocations[allocation.nonce] = replace(allocation, heard=heard, absent=None)
+            self.moved.allocations[allocation.nonce] = None
         for pod in sorted(pods, key=lambda pod: (pod.ended or pod.queued or pod.created, pod.uid)):
             self._index(pod)
             if pod.stage is Stage.IMAGES:

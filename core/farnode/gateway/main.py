@@ -170,7 +170,7 @@ async def _assembled(config: GatewayConfig, store: Store) -> AsyncIterator[Runni
     facts = Facts(
         config.site, config.provider.kind, config.runtimes, config.quotas.pods_per_owner, config.quotas.bundle_bytes
     )
-    activity = Activity(machine, hours, usage, engine.timings, lambda: _calls(provider))
+    activity = Activity(machine, planner.queues, hours, usage, engine.timings, lambda: _calls(provider))
     service = Gateway(facts, engine, planner, dispatcher, runners, spool, storage, activity)
     _connect(engine, planner, dispatcher, runners)
     effects = engine.load()

@@ -21,6 +21,7 @@ from farnode.gateway.rooms import Rooms
 from farnode.gateway.usage import Usage
 from farnode.model.offer import Offer
 from farnode.scheduler.matching import match
+from farnode.scheduler.queue import Queue
 
 STANDING_RETRY = 60.0
 """Seconds at most between two tries to get a standing allocation that ends at once."""
@@ -44,6 +45,11 @@ class Planner:
         self._piloting = Piloting(means, self._rooms, self._backlog, tell)
         self._known: Sequence[Offer] = ()
         self._tries: dict[tuple[str, str | None], tuple[int, float]] = {}
+
+    @property
+    def queues(self) -> Sequence[Queue]:
+        """Pods that wait for a place, by shape."""
+        return self._backlog.pooled, self._backlog.own
 
     def plan(self, at: float, connected: Callable[[str], bool]) -> Iterator[s.Stimulus]:
         touched = self._follow_records(at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -48,6 +49,8 @@ FLUSH = 5.0
 """Seconds to wait, at the end, for the last words of streams and the acknowledgement of the last events, which are on
 the spool anyway."""
 DESCRIPTORS = 65536
+GARBAGE = 20_000
+"""New objects after which those among them that refer to each other in circles are looked for."""
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, *WARNINGS)
 """The batch system's, for walltime, cancel and preemption; USR1 and USR2 are what it can be told to warn with."""
@@ -233,6 +236,7 @@ def main() -> int:
     _heed_signals()
     _allow_descriptors()
     _keep_descriptors()
+    _collect_rarely()
     try:
         settings = Settings.read(os.environ)
         asyncio.run(serve(settings))
@@ -248,6 +252,12 @@ def _keep_descriptors() -> None:
         if number > sys.stderr.fileno():
             with contextlib.suppress(OSError):
                 os.set_inheritable(number, False)
+
+
+def _collect_rarely() -> None:
+    """What was imported stays, and the pods of a batch come and go: both need not be looked through all the time."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def _heed_signals() -> None:

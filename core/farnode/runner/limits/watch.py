@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from ..clock import Clock, Timer
 from . import judgement
+from .confines import Confines
 from .oom import Kills
 from .pulse import Pulse
 from .usage import Subject, Usage, Usages
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 TICK = 0.1
 PERIOD = 1.0
 SHARE = 0.05
+NO_LIMIT = (math.inf, math.inf)
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +50,15 @@ class Watch:
         self._looked_at = -PERIOD
         self._took = 0.0
         self._pulse = Pulse(0, 0)
-        self._headroom = (0.0, 0.0)
+        self._headroom = self._least = NO_LIMIT
+        """Memory and processes that one may take before it is at its limit: what was left at the last look, and the
+        limits of those that began since."""
 
     def add(self, instance: Instance) -> None:
         """It runs; `remove` it when nothing of it lives."""
         self._instances[instance] = None
-        self._headroom = (0.0, 0.0)
+        self._least = _at_most(self._least, instance.confines)
+        self._headroom = _at_most(self._headroom, instance.confines)
         if self._timer is None and instance.confines.watched:
             self._timer = self._clock.call_later(TICK, self._tick)
 
@@ -90,10 +96,10 @@ class Watch:
             instances = list(self._instances)
             subjects = [instance.subject() for instance in instances]
             self._kills.look()
-            self._pulse = Pulse.now()
+            self._pulse, self._least = Pulse.now(), NO_LIMIT
             usages = await self._take(subjects, everything=False)
-            if instances == list(self._instances):  # else one that is not known yet may be at its limit
-                self._headroom = judgement.headroom(subjects, usages)
+            memory, tasks = judgement.headroom(subjects, usages)
+            self._headroom = min(memory, self._least[0]), min(tasks, self._least[1])
             for index, reason, message in judgement.sentences(subjects, usages):
                 self._end(instances[index], usages[index], reason, message)
         except Exception:
@@ -119,3 +125,12 @@ class Watch:
         for pid in usage.pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _at_most(headroom: tuple[float, float], confines: Confines) -> tuple[float, float]:
+    """One that begins now may take as much as its limits, bytes and processes, and no more."""
+    memory, processes = confines.memory, confines.processes
+    return (
+        headroom[0] if memory is None else min(headroom[0], memory),
+        headroom[1] if processes is None else min(headroom[1], processes),
+    )

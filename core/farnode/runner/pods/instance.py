@@ -128,7 +128,8 @@ class Instance:
     def _specify(self, gpus: Sequence[str]) -> ContainerSpec:
         order, attempt = self._order, self._attempt
         image = order.get("image", {})
-        variables = environment.pod_variables(order.get("env", ()), attempt.fields)
+        env = order.get("env")
+        variables = environment.pod_variables(env, attempt.fields) if env else {}
         hostname = attempt.order.get("hostname") or attempt.order.get("name", "")
         base = {"HOSTNAME": hostname, "TERM": "xterm"} if order.get("tty") else {"HOSTNAME": hostname}
         directories = attempt.directories.container(order["name"])

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import Optional
 
 from ..limits import cgroup
@@ -35,51 +36,46 @@ def spawn(command: Command, stdio: Stdio) -> int:
     process number, which the caller waits for. Raises OSError when the program cannot be executed."""
     if command.began is not None:
         os.set_inheritable(command.began, True)
-    with _on_cpus(command.cpus), _scored(command.oom_score):
-        try:
-            pid = _spawn(command, stdio)
-        except NotImplementedError:
-            pid = _fork(command, stdio)
+    cpus, scored = _move_to(command.cpus), _score(command.oom_score)
+    try:
+        pid = _spawn(command, stdio)
+    except NotImplementedError:
+        pid = _fork(command, stdio)
+    finally:
+        _move_to(cpus)
+        if scored:
+            _score(_own_score()[1])
     if command.group:
         cgroup.join(command.group, pid)
     return pid
 
 
-@contextlib.contextmanager
-def _on_cpus(cpus: frozenset[int]) -> Iterator[None]:
-    """CPUs that are there no more are no reason not to start."""
+def _move_to(cpus: Collection[int]) -> Collection[int]:
+    """Returns those we were on; none where nothing was changed. CPUs that are there no more are no reason not to
+    start."""
     if not cpus:
-        yield
-        return
+        return ()
     ours = os.sched_getaffinity(0)
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, ours)
+    return ours
 
 
-@contextlib.contextmanager
-def _scored(score: int | None) -> Iterator[None]:
-    """A score that may not be set is no reason not to start, either."""
-    try:
-        descriptor = -1 if score is None else os.open(SCORE, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        descriptor = -1
-    if score is None or descriptor < 0:
-        yield
-        return
-    try:
-        ours = os.read(descriptor, 16)
-        with contextlib.suppress(OSError):
-            os.pwrite(descriptor, b"%d" % score, 0)
-        try:
-            yield
-        finally:
-            os.pwrite(descriptor, ours, 0)
-    finally:
-        os.close(descriptor)
+def _score(score: int | None) -> bool:
+    """Whether it was set. One that may not be set is no reason not to start, either."""
+    if score is None:
+        return False
+    with contextlib.suppress(OSError):
+        os.pwrite(_own_score()[0], b"%d" % score, 0)
+        return True
+    return False
+
+
+@functools.lru_cache(maxsize=1)
+def _own_score() -> tuple[int, int]:
+    """The file to write our score to, and the score."""
+    descriptor = os.open(SCORE, os.O_RDWR | os.O_CLOEXEC)
+    return descriptor, int(os.read(descriptor, 16))
 
 
 def _spawn(command: Command, stdio: Stdio) -> int:

@@ -1,0 +1,161 @@
+"""Pods and pilots through the planner, with the real machine and scheduler."""
+
+from __future__ import annotations
+
+import uuid
+
+from farnode.gateway import stimuli as s
+from farnode.gateway.machine import Machine
+from farnode.gateway.planner import Planner
+from farnode.gateway.records import Life, Stage
+from farnode.model.allocation import AllocationState, Phase
+from farnode.model.offer import GpuOffer, Offer
+from tests.gateway.test_planner import PILOTS, planned, pod, step
+
+MAIN = Offer("main", 16, 16 << 30, nodes=100, partition="main", default=True, accounts=("p1", "p2"))
+GPU = Offer("gpu", 16, 16 << 30, nodes=10, partition="gpu", gpus=(GpuOffer("nvidia.com", "a100", 4),))
+OFFERS = (MAIN, GPU)
+
+
+def uid(number: int) -> str:
+    return str(uuid.UUID(int=number))
+
+
+def message(machine: Machine, number: int) -> str:
+    return str(machine.pods[uid(number)].status["message"])
+
+
+def asked(planner: Planner, machine: Machine, at: float) -> list[s.AllocationWanted]:
+    return [one for one in step(planner, machine, at) if isinstance(one, s.AllocationWanted)]
+
+
+def begin(machine: Machine, nonce: str, at: float, gpus: int = 0) -> None:
+    capacity = {"gpus": [str(number) for number in range(gpus)], "runtimes": {"process": "1"}}
+    machine.handle(s.AllocationSubmitted(at, nonce, nonce))
+    machine.handle(s.RunnerConnected(at, nonce, f"i-{nonce}", "n1", None, capacity, []))
+
+
+def bound(planner: Planner, machine: Machine, at: float) -> set[str]:
+    return {one.uid for one in step(planner, machine, at) if isinstance(one, s.Bound)}
+
+
+def finish(machine: Machine, nonce: str, number: int, seq: int, at: float) -> None:
+    frame = {"seq": seq, "uid": uid(number), "attempt": 1, "at": at, "phase": "Succeeded", "ended": True}
+    machine.handle(s.RunnerEvents(at, nonce, f"i-{nonce}", [{**frame, "containers": [], "init_containers": []}]))  # type: ignore[list-item]
+
+
+def test_many_pods_share_an_array_of_pilots_and_each_begins_when_there_is_room() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 41)), offers=OFFERS, dedicated=False)
+    assert asked(planner, machine, 0.01) == [], "those that come together are counted together"
+    assert planner.wake_at is not None
+    wanted = asked(planner, machine, 1.0)
+    assert [one.request.nonce for one in wanted] == ["n0-0", "n0-1"], "two may queue at first"
+    request = wanted[0].request
+    assert (request.cores, request.account, request.walltime) == (16, "p1", PILOTS.walltime + 120)
+    assert asked(planner, machine, 2.0) == []
+    begin(machine, "n0-0", 3.0)
+    assert len(bound(planner, machine, 3.1)) == 16
+    begin(machine, "n0-1", 4.0)
+    assert len(bound(planner, machine, 4.1)) == 16
+    finish(machine, "n0-0", 1, 1, 5.0)
+    assert len(bound(planner, machine, 5.1)) == 1
+    assert all(entry.nonce in ("n0-0", "n0-1") for entry in machine.pods.values() if entry.stage is not Stage.QUEUED)
+
+
+def test_owners_share_a_pilot_only_where_the_site_wants_it() -> None:
+    for share in (False, True):
+        planner, machine = planned(pod(1), offers=OFFERS, dedicated=False, share=share)
+        machine.handle(s.Submitted(0.0, "bob", pod(2), "process"))
+        wanted = asked(planner, machine, 1.0)
+        assert [one.owner for one in wanted] == ([None] if share else ["alice", "bob"])
+        for one in wanted:
+            begin(machine, one.request.nonce, 2.0)
+        assert bound(planner, machine, 3.0) == {uid(1), uid(2)}
+        assert (machine.pods[uid(1)].nonce == machine.pods[uid(2)].nonce) is share
+
+
+def test_a_pod_that_wants_its_own_allocation_gets_it_beside_the_pilots() -> None:
+    planner, machine = planned(pod(1, dedicated="true"), pod(2), offers=OFFERS, dedicated=False)
+    own, pilot = sorted(asked(planner, machine, 1.0), key=lambda one: one.pod is None)
+    assert (own.pod, pilot.pod) == (uid(1), None)
+
+
+def test_a_pilot_of_another_account_is_not_used() -> None:
+    planner, machine = planned(pod(1, account="p2"), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    begin(machine, wanted.request.nonce, 2.0)
+    assert bound(planner, machine, 2.1) == {uid(1)}
+    finish(machine, wanted.request.nonce, 1, 1, 3.0)
+    machine.handle(s.Submitted(4.0, "alice", pod(2), "process"))
+    (other,) = asked(planner, machine, 5.0)
+    assert (wanted.request.account, other.request.account) == ("p2", "p1")
+
+
+def test_gpus_are_counted_one_by_one() -> None:
+    planner, machine = planned(*(pod(number, gpus=1) for number in range(1, 7)), offers=OFFERS, dedicated=False)
+    wanted = asked(planner, machine, 1.0)
+    assert [one.request.gpu.count if one.request.gpu else 0 for one in wanted] == [4, 4]
+    begin(machine, wanted[0].request.nonce, 2.0, gpus=4)
+    assert len(bound(planner, machine, 3.0)) == 4
+
+
+def test_an_idle_pilot_is_drained_and_one_that_nobody_waits_for_is_withdrawn() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 33)), offers=OFFERS, dedicated=False)
+    first, second = (one.request.nonce for one in asked(planner, machine, 1.0))
+    begin(machine, first, 2.0)
+    for number in range(1, 33):
+        machine.handle(s.DeleteAsked(3.0, uid(number)))
+    assert step(planner, machine, 4.0) == []
+    drained = step(planner, machine, 4.0 + PILOTS.idle_after)
+    assert {one.nonce for one in drained if isinstance(one, s.DrainAsked)} == {first, second}
+    assert machine.allocations[first].draining
+    assert machine.allocations[second].cancelled
+    machine.handle(s.RunnerLeft(70.0, first, f"i-{first}"))
+    assert machine.allocations[first].life is Life.ENDED, "its word is enough: nothing ran there"
+
+
+def test_a_draining_pilot_takes_no_pods() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    begin(machine, wanted.request.nonce, 2.0)
+    machine.handle(s.DrainAsked(2.0, wanted.request.nonce, "enough"))
+    (other,) = step(planner, machine, 3.0)
+    assert isinstance(other, s.AllocationWanted), "another one is asked for"
+
+
+def test_no_pod_begins_in_a_pilot_that_ends_before_it() -> None:
+    planner, machine = planned(pod(1, walltime="3h"), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    begin(machine, wanted.request.nonce, 2.0)
+    assert bound(planner, machine, 2.0 + 2 * 3600) == set()
+    assert bound(planner, machine, 2.0 + 0.5 * 3600) == {uid(1)}
+
+
+def test_pods_hear_what_their_pilot_waits_for() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    assert message(machine, 1) == "waiting for room in the pilots of main"
+    nonce = wanted.request.nonce
+    machine.handle(s.AllocationSubmitted(1.0, nonce, "17"))
+    machine.handle(s.AllocationSeen(2.0, nonce, AllocationState(Phase.QUEUED, "17", words="the partition is down")))
+    step(planner, machine, 3.0)
+    assert message(machine, 1) == "waiting for a pilot of main (job 17): the partition is down"
+
+
+def test_an_owner_whose_hours_are_spent_waits_with_words() -> None:
+    planner, machine = planned(pod(1), pod(2, dedicated="true"), offers=OFFERS, dedicated=False, cap=0.5)
+    assert asked(planner, machine, 1.0) == []
+    for number in (1, 2):
+        assert "alice has used 1.0 of 0.5 node-hours today" in message(machine, number)
+
+
+def test_pods_are_bound_to_the_pilots_of_before_after_a_restart() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 21)), offers=OFFERS, dedicated=False)
+    (first, _) = (one.request.nonce for one in asked(planner, machine, 1.0))
+    begin(machine, first, 2.0)
+    assert len(bound(planner, machine, 3.0)) == 16
+    other, again = planned(offers=OFFERS, dedicated=False)
+    again.load(machine.pods.values(), machine.bundles, machine.allocations.values(), 4.0)
+    assert bound(other, again, 4.1) == set(), "it is full"
+    finish(again, first, next(int(uuid.UUID(each)) for each in again.bound[first]), 1, 5.0)
+    assert len(bound(other, again, 5.1)) == 1
