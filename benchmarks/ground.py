@@ -36,7 +36,7 @@ SCRIPTS = Path(__file__).with_name("contestants")
 @contextmanager
 def ground() -> Iterator[SlurmSite]:
     """The box, with the contestants' scripts and the peers' packages in alice's home."""
-    with SlurmSite(SiteSpec(nodes=NODES, index=free_index())) as box:
+    with SlurmSite(SiteSpec(nodes=NODES, index=free_index(), alike=True)) as box:
         shutil.copytree(SCRIPTS, box.home("alice") / "contestants", ignore=shutil.ignore_patterns("__pycache__"))
         yield box
 

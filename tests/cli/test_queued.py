@@ -18,6 +18,7 @@ VIEW: Any = {
     "owner": "alice",
     "status": {"phase": "Pending", "message": WORDS},
     "queuedAt": NOW - 300,
+    "waiting": {"words": WORDS, "pods": 1937, "oldest": NOW - 600},
     "gang": {"name": "ring", "size": 4, "failure": "stop"},
 }
 SITE: Any = {
@@ -26,10 +27,6 @@ SITE: Any = {
         {"kind": "pilot", "phase": "queued", "expectedStart": NOW + 700},
         {"kind": "pilot", "phase": "queued", "expectedStart": NOW + 60},
         {"kind": "dedicated", "phase": "running"},
-    ],
-    "waiting": [
-        {"words": "waiting for images", "pods": 9, "oldest": NOW - 900},
-        {"words": WORDS, "pods": 1937, "oldest": NOW - 600},
     ],
     "nodeHours": {"today": {"alice": 9.25, "bob": 1.0}, "cap": 10.0},
 }
@@ -42,21 +39,22 @@ def told(view: Any, site: Any) -> list[str]:
 def test_who_else_waits_and_what_is_on_its_way() -> None:
     lines = told(VIEW, SITE)
     place = lines.index("Queue:")
-    assert lines[place + 1 : place + 5] == [
-        "  Waiting:      for 5m, since 2026-01-01T00:55:00Z",
-        "  Same Reason:  1,937 pods, the oldest for 10m",
-        "  Pilots:       1 running, 2 queued, the next expected to start in 60s",
-        "  Node-Hours:   9.2 of 10 today",
+    assert lines[place + 1 : place + 6] == [
+        "  Waiting:     for 5m, since 2026-01-01T00:55:00Z",
+        "  For:         asking for an allocation: main",
+        "  In Line:     1,937 pods, the first for 10m",
+        "  Pilots:      1 running, 2 queued, the next expected to start in 60s",
+        "  Node-Hours:  9.2 of 10 today",
     ]
     assert "Gang:       ring: 4 pods start together; when one fails, the others are ended" in lines
 
 
 def test_alone_and_without_a_cap() -> None:
-    alone = {"allocations": [], "waiting": [{"words": WORDS, "pods": 1, "oldest": NOW}], "nodeHours": {"today": {}}}
-    lines = told(VIEW, alone)
+    view = {key: value for key, value in VIEW.items() if key != "waiting"}
+    lines = told(view, {"allocations": [], "nodeHours": {"today": {}}})
     place = lines.index("Queue:")
     assert lines[place + 1 : place + 3] == ["  Waiting:  for 5m, since 2026-01-01T00:55:00Z", "  Pilots:   none"]
-    assert not any("Same Reason" in line or "Node-Hours" in line for line in lines)
+    assert not any("In Line" in line or "Node-Hours" in line for line in lines)
 
 
 def test_what_has_an_allocation_waits_for_no_pilot() -> None:
@@ -71,10 +69,10 @@ def test_describe_asks_the_site_only_of_what_waits(shell: Shell) -> None:
 
     def wait(site: Any) -> None:
         one, two = site.views
-        site.set_status(one, queuedAt=VIEW["queuedAt"], status=VIEW["status"])
+        site.set_status(one, **{key: VIEW[key] for key in ("queuedAt", "status", "waiting")})
         site.set_status(two, status={"phase": "Pending"})
         site.doing.update(SITE)
 
     shell.gateway.do(wait)
-    assert "1,937 pods, the oldest for" in shell("describe", "one").stdout
+    assert "1,937 pods, the first for" in shell("describe", "one").stdout
     assert "Queue:" not in shell("describe", "two").stdout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,24 @@ class Band:
         return all(pod.phase == "Running" and pod.attempt == attempt for pod in map(self.client.pod, self.pods))
 
     def begin(self) -> None:
-        wait_until(self.running, f"all of {self.pods[0].name}'s gang run: {self.phases()}", 60)
+        self.wait(self.running, "all run")
+
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
+        """As `wait_until`, with what the pods say in the failure."""
+        try:
+            wait_until(condition, what, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {list(zip(self.phases(), self.words(), strict=True))}") from None
+
+    def words(self) -> list[str]:
+        return [str(pod.status.get("message")) for pod in map(self.client.pod, self.pods)]
+
+    def says(self, words: str) -> int:
+        """How many of them."""
+        return sum(words in said for said in self.words())
+
+    def log(self, rank: int) -> str:
+        return b"".join(self.client.logs(self.pods[rank])).decode().strip()
 
     def node(self, rank: int) -> int:
         return int(self.now(rank).allocation["nodes"][0].removeprefix("n"))

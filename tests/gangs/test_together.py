@@ -8,7 +8,7 @@ from farnode import Client
 from tests.faults.sites import kill, of_attempts, of_role
 from tests.gangs.band import FAREWELL, Band, gang
 from tests.gangs.conftest import NODES
-from tests.sites import BoxSite, wait_until
+from tests.sites import BoxSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -51,18 +51,18 @@ def test_members_start_together_and_reach_each_other_by_host_name(site: BoxSite)
     with site.client() as client:
         script = f"exec python3 - <<'END'\n{meeting('hosts[0]')}END\n"
         band = submit(site, client, "meet", f"sleep 1\n{script}")
-        wait_until(lambda: all(pod.attempt == 1 for pod in map(client.pod, band.pods)), "all begin", 60)
+        band.wait(lambda: all(pod.attempt == 1 for pod in map(client.pod, band.pods)), "all begin")
         assert len(band.jobs()) == 1
         assert sorted(band.node(rank) for rank in range(NODES)) == [1, 2, 3, 4]
         ended = [client.wait(pod) for pod in band.pods]
         assert {pod.phase for pod in ended} == {"Succeeded"}, [pod.status for pod in ended]
         hosts = {rank: band.node(rank) for rank in range(1, NODES)}
         heard = sorted(f"{rank} from n{node}" for rank, node in hosts.items())
-        assert client.logs(band.pods[0]).strip() == str(heard)
-        assert {client.logs(pod).strip() for pod in band.pods[1:]} == {"welcome"}
+        assert band.log(0) == str(heard)
+        assert {band.log(rank) for rank in range(1, NODES)} == {"welcome"}
         begun = [pod.status["containerStatuses"][0]["state"]["terminated"]["startedAt"] for pod in ended]
         assert len(set(begun)) <= 2, f"they start within a second: {begun}"
-        wait_until(lambda: not band.jobs(), "the job ends by itself", 20)
+        band.wait(lambda: not band.jobs(), "the job ends by itself")
 
 
 def test_members_with_an_image_know_each_other_by_their_names(site: BoxSite) -> None:
@@ -77,7 +77,7 @@ def test_members_with_an_image_know_each_other_by_their_names(site: BoxSite) -> 
         band = Band(site, client, client.submit(pods))
         ended = [client.wait(pod) for pod in band.pods]
         assert {pod.phase for pod in ended} == {"Succeeded"}, [pod.status for pod in ended]
-        assert client.logs(band.pods[1]).strip() == "welcome"
+        assert band.log(1) == "welcome"
 
 
 def test_a_gang_that_lacks_a_member_or_a_node_does_not_start(site: BoxSite) -> None:
@@ -85,27 +85,20 @@ def test_a_gang_that_lacks_a_member_or_a_node_does_not_start(site: BoxSite) -> N
     try:
         with site.client() as client:
             band = submit(site, client, "few", "true")
-            wait_until(lambda: _says(band, "node"), f"they say that a node is missing: {_words(band)}", 60)
+            band.wait(lambda: band.says("nodes") == NODES, "they say that a node is missing")
             assert band.phases() == ["Pending"] * NODES
             client.delete(band.pods[3])
-            wait_until(lambda: _says(band, "3 of 4 are here", 3), f"one is missing: {_words(band)}", 30)
+            band.wait(lambda: band.says("3 of 4 are here") == 3, "they say that a member is missing")
             for pod in band.pods:
                 client.delete(pod)
     finally:
         site.box.run("root", ["scontrol", "update", "nodename=n3", "state=resume"])
 
 
-def _words(band: Band) -> list[str]:
-    return [str(pod.status.get("message")) for pod in map(band.client.pod, band.pods)]
+FATES = [("stop", ["Failed", "Failed", "Failed"]), ("ignore", ["Running", "Failed", "Running"])]
 
 
-def _says(band: Band, words: str, count: int = NODES) -> bool:
-    return sum(words in said for said in _words(band)) == count
-
-
-@pytest.mark.parametrize(
-    ("failure", "phases"), [("stop", ["Failed"] * 3), ("ignore", ["Running", "Failed", "Running"])]
-)
+@pytest.mark.parametrize(("failure", "phases"), FATES)
 def test_a_member_that_is_killed(site: BoxSite, failure: str, phases: list[str]) -> None:
     with site.client() as client:
         band = submit(site, client, f"killed-{failure}", STAY, size=3, failure=failure)
@@ -117,12 +110,12 @@ def test_a_member_that_is_killed(site: BoxSite, failure: str, phases: list[str])
             others = [client.wait(band.pods[rank]) for rank in (0, 2)]
             assert {pod.status["reason"] for pod in others} == {"GangMemberFailed"}
             assert all("killed-stop-1" in pod.status["message"] for pod in others)
-            assert {client.logs(pod).strip() for pod in others} == {"stopped"}, "within their grace"
+            assert {band.log(rank) for rank in (0, 2)} == {"stopped"}, "within their grace"
         assert band.phases() == phases
         for pod in band.pods:
             client.delete(pod)
             client.wait(pod)
-        wait_until(lambda: not band.jobs(), "the job ends by itself", 30)
+        band.wait(lambda: not band.jobs(), "the job ends by itself")
 
 
 def test_a_node_that_fails_starts_all_again(site: BoxSite) -> None:
@@ -132,7 +125,7 @@ def test_a_node_that_fails_starts_all_again(site: BoxSite) -> None:
         node = band.node(1)
         site.box.power_off(node)
         try:
-            wait_until(lambda: band.running(2), "they run again, on other nodes", 150)
+            band.wait(lambda: band.running(2), "they run again, on other nodes", 150)
             assert node not in [band.node(0), band.node(1)]
             assert len(band.jobs()) == 1
         finally:

@@ -151,6 +151,8 @@ def test_a_line_waits_for_what_its_first_waits_for() -> None:
         {"words": "2 pilots are queued: main", "pods": 300, "oldest": 2.0},
         {"words": "waiting for room at the site", "pods": 2, "oldest": 9.0},
     ]
+    assert lab.activity.line(others[0]) == {"words": "2 pilots are queued: main", "pods": 300, "oldest": 2.0}
+    assert lab.activity.line(str(uuid.UUID(int=301))) is None
     assert lab.activity.waiting(BOB) == []
     assert lab.activity.waiting(ADMIN) == lab.activity.waiting(ALICE)
 

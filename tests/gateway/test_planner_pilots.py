@@ -8,7 +8,7 @@ from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Machine
 from farnode.gateway.planner import Planner
 from farnode.gateway.records import Life, Stage
-from farnode.model.allocation import AllocationState, Phase
+from farnode.model.allocation import AllocationState, Cause, Phase
 from farnode.model.offer import GpuOffer, Offer
 from tests.gateway.test_planner import PILOTS, planned, pod, step
 
@@ -159,3 +159,41 @@ def test_pods_are_bound_to_the_pilots_of_before_after_a_restart() -> None:
     assert bound(other, again, 4.1) == set(), "it is full"
     finish(again, first, next(int(uuid.UUID(each)) for each in again.bound[first]), 1, 5.0)
     assert len(bound(other, again, 5.1)) == 1
+
+
+def test_a_pilot_that_is_refused_for_now_is_asked_for_later_and_its_pods_hear_why() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    (first,) = asked(planner, machine, 1.0)
+    machine.handle(s.AllocationRefused(2.0, first.request.nonce, "too many jobs", again=True))
+    assert asked(planner, machine, 3.0) == []
+    assert message(machine, 1) == "a pilot could not begin: too many jobs"
+    (second,) = asked(planner, machine, 8.0)
+    machine.handle(s.AllocationRefused(9.0, second.request.nonce, "too many jobs", again=True))
+    assert asked(planner, machine, 15.0) == [], "each pause is twice the one before"
+    assert len(asked(planner, machine, 19.5)) == 1
+
+
+def test_pods_get_allocations_of_their_own_where_pilots_are_refused_for_good() -> None:
+    planner, machine = planned(pod(1), pod(2), offers=OFFERS, dedicated=False)
+    (pilot,) = asked(planner, machine, 1.0)
+    machine.handle(s.AllocationRefused(2.0, pilot.request.nonce, "the QOS allows less time", again=False))
+    assert asked(planner, machine, 3.0) == []
+    own = asked(planner, machine, 3.2)
+    assert {one.pod for one in own} == {uid(1), uid(2)}
+    machine.handle(s.AllocationRefused(4.0, own[0].request.nonce, "the account has expired", again=False))
+    assert machine.pods[own[0].pod or ""].status["message"] == "the account has expired"
+
+
+def test_pilots_that_end_before_they_begin_are_asked_for_ever_more_seldom() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    at, times = 1.0, []
+    while at < 2000.0:
+        for one in asked(planner, machine, at):
+            times.append(at)
+            machine.handle(s.AllocationSubmitted(at, one.request.nonce, "7"))
+            ended = AllocationState(Phase.ENDED, "7", cause=Cause.FAILED, words="no python there")
+            machine.handle(s.AllocationSeen(at, one.request.nonce, ended))
+            machine.handle(s.SpoolRead(at, one.request.nonce))
+        at += 1.0
+    assert len(times) == 12
+    assert "no python there" in message(machine, 1)

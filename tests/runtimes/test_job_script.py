@@ -91,6 +91,46 @@ def test_without_a_python_it_says_so(site: Path) -> None:
     assert (site / "nonce1/problem").read_text() in done.stderr
 
 
+def test_an_element_of_an_array_has_its_own_allocation(site: Path) -> None:
+    python(site, "python3")
+    (site / "nonce1").rename(site / "nonce-4")
+    done = run(site, FARNODE_ALLOCATION=str(site / "nonce"), SLURM_ARRAY_TASK_ID="4")
+    assert (done.stdout, done.returncode) == ("supervise 1 1\n", 0), done.stderr
+
+
+def nodes(site: Path, count: int, **env: str) -> subprocess.CompletedProcess[str]:
+    """A job of several nodes, whose srun starts what it should on each, one after the other."""
+    (site / "nonce1").rename(site / "nonce-0")
+    for index in range(1, count):
+        shutil.copytree(site / "nonce-0", site / f"nonce-{index}")
+    each = f"for SLURM_PROCID in $(seq 0 {count - 1})"
+    srun = f'echo "$@" >>{site}/steps; while [ "${{1#--}}" != "$1" ]; do shift; done; {each}'
+    srun += '; do export SLURM_PROCID; "$@" || code=$?; done; exit ${code:-0}'
+    python(site, "srun", srun)
+    (site / "bin/seq").symlink_to(shutil.which("seq") or "seq")
+    job = {"SLURM_JOB_NUM_NODES": str(count), "SLURM_CPUS_PER_TASK": "4", "FARNODE_GANG": str(SCRIPT)}
+    return run(site, FARNODE_ALLOCATION=str(site / "nonce"), **job, **env)
+
+
+def test_each_node_of_a_job_has_its_own_allocation(site: Path) -> None:
+    python(site, "python3")
+    done = nodes(site, 3)
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
+    for index in range(3):
+        assert (site / f"nonce-{index}/job.out").read_text() == "supervise 1 1\n"
+        assert not (site / f"nonce-{index}/seat").exists()
+    (step,) = (site / "steps").read_text().splitlines()
+    assert {"--overlap", "--mem=0", "--kill-on-bad-exit=0", "--wait=0", "--nodes=3", "--cpus-per-task=4"} <= set(
+        step.split()
+    )
+
+
+def test_one_nodes_failure_is_the_jobs_when_all_have_ended(site: Path) -> None:
+    python(site, "python3")
+    (site / "nonce1/status").write_text("9")
+    assert nodes(site, 2).returncode == 9
+
+
 def test_a_missing_allocation_is_said(site: Path) -> None:
     python(site, "python3")
     for wrong in ("", str(site / "none")):

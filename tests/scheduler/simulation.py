@@ -42,7 +42,7 @@ class Simulation:
         self._numbers = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         for pod in pods:
-            self._plan(pod.at, lambda pod=pod: self.queue.add(pod.uid, pod.shape, pod.at))  # type: ignore[misc]
+            self._plan(pod.at, lambda pod=pod: self.queue.add(pod.uid, pod.shape, pod.at))
 
     def run(self, until: float) -> None:
         while self._events and self._events[0][0] <= until:
@@ -65,4 +65,4 @@ class Simulation:
             assert uid not in self.began
             self.began[uid] = self.now
             room = rooms[nonce]
-            self._plan(self.now + self._pods[uid].lasts, lambda room=room, uid=uid: room.give(uid))  # type: ignore[misc]
+            self._plan(self.now + self._pods[uid].lasts, lambda room=room, uid=uid: room.give(uid))

@@ -13,7 +13,6 @@ import yaml
 from tests.sites.site import MARK, RUNNER, GatewaySite, SiteProcess, storage
 from tests.testbed import Machine, SlurmSite
 from tests.testbed.machine import USERS
-from tests.testbed.slurm import gpus
 
 ACCOUNT = "alice"
 PROVIDER: Mapping[str, Any] = {"kind": "slurm", "callsPerMinute": 3000}
@@ -30,7 +29,7 @@ class BoxSite(GatewaySite):
         self.box = box
         self.name = "box"
         self.nodes = box.spec.nodes
-        self.gpus = {f"n{i}": gpus(i) for i in range(1, self.nodes + 1)}
+        self.gpus = {f"n{i}": box.spec.gpus(i) for i in range(1, self.nodes + 1)}
         self.capabilities = frozenset({"image", "mounts", "gpus", "isolation", "sharing"})
         self.patience = 120.0
         self.directory = box.home(ACCOUNT) / "fn"

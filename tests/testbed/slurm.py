@@ -24,6 +24,8 @@ class SiteSpec:
     """Put the checkout's farnode and its dependencies on the edge."""
     registry: bool = False
     """Start a registry with test images on the hub's address."""
+    alike: bool = False
+    """All nodes have the GPUs of the first."""
 
     @property
     def name(self) -> str:
@@ -33,6 +35,10 @@ class SiteSpec:
     @property
     def network(self) -> Network:
         return Network(self.index, self.nodes)
+
+    def gpus(self, node: int) -> dict[str, int]:
+        """Pretended GPUs of a node by type."""
+        return gpus(1 if self.alike else node)
 
 
 # No `defer` in SchedulerParameters: with it every srun waits for the next scheduling cycle. With backfill every second
@@ -97,7 +103,7 @@ def gpus(node: int) -> dict[str, int]:
 def slurm_conf(spec: SiteSpec) -> str:
     numbers = range(1, spec.nodes + 1)
     nodes = [
-        f"NodeName=n{i} CPUs=16 RealMemory=16000 Gres=" + ",".join(f"gpu:{t}:{n}" for t, n in gpus(i).items())
+        f"NodeName=n{i} CPUs=16 RealMemory=16000 Gres=" + ",".join(f"gpu:{t}:{n}" for t, n in spec.gpus(i).items())
         for i in numbers
     ]
     ours = [
@@ -124,7 +130,7 @@ def gres_conf(spec: SiteSpec) -> str:
     lines = ["AutoDetect=off"]
     for i in range(1, spec.nodes + 1):
         first = 0
-        for kind, count in gpus(i).items():
+        for kind, count in spec.gpus(i).items():
             files = f"/dev/pretend-gpu[{first}-{first + count - 1}]"
             flags = " Flags=nvidia_gpu_env" if i % 2 else ""
             lines.append(f"NodeName=n{i} Name=gpu Type={kind} File={files}{flags}")

@@ -16,10 +16,10 @@ def described(pod: Pod, site: SiteView, now: float) -> Iterator[Fact]:
     since = pod.view.get("queuedAt")
     if since is not None:
         yield "Waiting", f"for {words.span(now - since)}, since {time(since)}"
-    alike = next((group for group in site.get("waiting") or () if group["words"] == pod.message), None)
-    if alike is not None and alike["pods"] > 1:
-        oldest = words.span(now - alike["oldest"])
-        yield "Same Reason", f"{alike['pods']:,} pods, the oldest for {oldest}"
+    line = pod.view.get("waiting")
+    if line is not None:
+        yield "For", line["words"]
+        yield "In Line", f"{line['pods']:,} pods, the first for {words.span(now - line['oldest'])}"
     if not pod.allocation:
         yield "Pilots", _pilots([one for one in site.get("allocations") or () if one.get("kind") == "pilot"], now)
     hours = site.get("nodeHours") or {}

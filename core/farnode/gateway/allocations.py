@@ -12,6 +12,9 @@ from farnode.model.allocation import AllocationState, Cause, Phase
 GANG_PATIENCE = 120.0
 """Seconds from the first runner of a gang's job to the last: nodes of one job boot their runners within seconds."""
 
+REFUSED, REFUSED_NOW = "Refused", "RefusedForNow"
+"""Reasons of allocations that the batch system did not take: never, or not at this moment."""
+
 
 class Allocations(Attempts):
     """The layer that knows what an allocation is, and what its end means for the attempts in it."""
@@ -41,11 +44,9 @@ class Allocations(Attempts):
         allocation = self.allocations.get(event.nonce)
         if allocation is None or allocation.life is not Life.WANTED:
             return
-        self._store(
-            replace(
-                allocation, life=Life.ENDED, ended=event.at, cause=Cause.FAILED, reason="Refused", words=event.words
-            )
-        )
+        reason = REFUSED_NOW if event.again else REFUSED
+        ended = replace(allocation, life=Life.ENDED, ended=event.at, cause=Cause.FAILED, reason=reason)
+        self._store(replace(ended, words=event.words))
         pod = self.pods.get(allocation.pod or "")
         if pod is None or pod.stage is not Stage.PLACED or pod.nonce != event.nonce:
             return

@@ -11,7 +11,7 @@ from farnode.gateway.records import PodRecord, Stage
 from farnode.model.demand import Demand
 from farnode.model.offer import Offer
 from farnode.scheduler.placement import Placement, Unfit, place
-from farnode.scheduler.queue import Queue, Shape
+from farnode.scheduler.queue import Line, Queue, Shape
 
 REMEMBERED = 10_000
 """Placements of different demands."""
@@ -79,6 +79,13 @@ class Backlog:
         placement = self.placement(demand)
         assert isinstance(placement, Placement), "what fits nowhere is not in line"
         return placement
+
+    def part(self, line: Line) -> None:
+        """Its pods want allocations of their own after all."""
+        since, uids = line.since, list(line.uids)
+        for uid in uids:
+            self.pooled.remove(uid)
+            self.own.add(uid, line.shape, since)
 
     def _drop(self, uid: str) -> None:
         self.pooled.remove(uid)

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from farnode.gateway import stimuli as s
+from farnode.gateway.allocations import REFUSED
 from farnode.gateway.asking import Means, Settling, Spare, Telling
 from farnode.gateway.backlog import Backlog
-from farnode.gateway.records import AllocationRecord
+from farnode.gateway.records import AllocationRecord, Life
 from farnode.gateway.requests import pilot
-from farnode.gateway.rooms import Rooms
+from farnode.gateway.rooms import Rooms, pool_of
 from farnode.model.offer import Offer
 from farnode.scheduler.pilots import Load, Pilot, Place, Pool, Size, Wanted, nodes, unneeded, wanted, whole
 from farnode.scheduler.placement import Placement
 from farnode.scheduler.queue import Line
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
+"""Seconds before a pool gets another pilot after one that did not begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Pilots of a pool that were not taken, or ended before they began, `tries` times after the first; none is asked
+    for before `until`. `final`: asking again for the same is of no use."""
+
+    tries: int
+    until: float
+    words: str
+    final: bool
+
 
 class Piloting:
+    """Where pilots are refused for good, its pods get allocations of their own: then each hears what is wrong with what
+    it asks for, and begins where only the pilot was too large."""
+
     def __init__(self, means: Means, rooms: Rooms, backlog: Backlog, tell: Telling) -> None:
         self._means = means
         self._terms = means.policy.pilots
@@ -24,7 +43,19 @@ class Piloting:
         self._queue = backlog.pooled
         self._placement = backlog.placed
         self._tell = tell
+        self._backlog = backlog
         self._quiet: dict[Pool, float] = {}
+        self._setbacks: dict[Pool, Setback] = {}
+
+    def heed(self, record: AllocationRecord) -> None:
+        """A pilot's record has changed."""
+        pool = pool_of(record.request, record.offer, record.owner)
+        if record.life is Life.RUNNING:
+            self._setbacks.pop(pool, None)
+        elif record.ended is not None and record.started is None and not record.cancelled:
+            tries = self._setbacks[pool].tries + 1 if pool in self._setbacks else 0
+            until = record.ended + min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))
+            self._setbacks[pool] = Setback(tries, until, record.words or record.reason, record.reason == REFUSED)
 
     def ask(self, offers: Sequence[Offer], spare: Spare, settled: Settling, at: float) -> Iterator[s.Stimulus]:
         records = dict(self._rooms.pilots())
@@ -39,6 +70,10 @@ class Piloting:
             busy.add(pool)
             if placement.offer.standing or not settled(line):
                 continue
+            setback = self._setbacks.get(pool)
+            if setback is not None and setback.until > at:
+                yield from self._put_off(line, setback, at)
+                continue
             words = self._means.hours.may_ask(line.shape.owner, at)
             if words is None:
                 loads.append(self._load(line, pool))
@@ -47,6 +82,12 @@ class Piloting:
         yield from self._give_back(pilots, busy, at)
         for each in wanted(loads, pilots, places, at, self._terms):
             yield from self._asked(each, offers, at)
+
+    def _put_off(self, line: Line, setback: Setback, at: float) -> Iterator[s.Unplaceable]:
+        if setback.final:
+            self._backlog.part(line)
+        else:
+            yield from self._tell(line, f"a pilot could not begin: {setback.words}", at)
 
     def _give_back(self, pilots: Sequence[Pilot], busy: Collection[Pool], at: float) -> Iterator[s.DrainAsked]:
         silent = {pilot.pool for pilot in pilots} - set(busy)

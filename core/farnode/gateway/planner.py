@@ -82,6 +82,10 @@ class Planner:
             self._rooms.know(self.offers)
         moved = self._machine.take_moved()
         self._backlog.heed(moved.pods)
+        for nonce in moved.allocations:
+            record = self._machine.allocations.get(nonce)
+            if record is not None and record.pod is None:
+                self._piloting.heed(record)
         return self._rooms.follow(moved.pods, moved.allocations, at)
 
     def _note(self, nonces: set[str], at: float) -> None:

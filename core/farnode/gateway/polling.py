@@ -43,8 +43,8 @@ class Rhythm:
 
 
 def rhythms(shortest: float) -> Mapping[Awaited, Rhythm]:
-    """`shortest`: seconds between questions while nothing is known to have happened, at least; the others go by it, since
-    a site that wants to be asked less wants that of all."""
+    """`shortest`: seconds between questions while nothing is known to have happened, at least; the longest go by it,
+    too, because a site that is to be asked seldom is to be asked seldom of anything."""
     return {
         Awaited.ARRIVAL: Rhythm(2.0, 4.0, 2.0, max(4.0, 4 * shortest)),
         Awaited.START: Rhythm(shortest, 1.5 * shortest, 1.5, 8 * shortest),

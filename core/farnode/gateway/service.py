@@ -187,7 +187,10 @@ class Gateway:
 
     def pod(self, caller: Caller, uid: str) -> PodView:
         pod = self._pod(caller, uid)
-        return pod_details(self._view(pod), pod, self._machine.bundles[uid], self._machine.demands[uid])
+        view = pod_details(self._view(pod), pod, self._machine.bundles[uid], self._machine.demands[uid])
+        if (line := self._activity.line(uid)) is not None:
+            view["waiting"] = line
+        return view
 
     def _view(self, pod: PodRecord) -> PodView:
         return pod_view(pod, self._machine.bundles[pod.uid], self._machine.allocations.get(pod.nonce or ""))

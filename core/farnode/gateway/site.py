@@ -84,12 +84,22 @@ class Activity:
                 groups.add(self._words(pod), 1, pod.queued or pod.created)
         return groups.largest()
 
+    def line(self, uid: str) -> WaitingView | None:
+        """Those that stand in line with this pod, itself too; None where it stands in none."""
+        for queue in self.queues:
+            line = next((line for line in queue.lines() if uid in line.uids), None) if uid in queue else None
+            if line is not None:
+                words = self._words(self.machine.pods[line.head])
+                return WaitingView(words=words, pods=line.count, oldest=line.since)
+        return None
+
     def _alone(self) -> Iterator[str]:
         """Uids of pods that wait in no line."""
         stages = self.machine.stages
         yield from stages[Stage.IMAGES]
         yield from stages[Stage.PLACED]
-        yield from (uid for uid in stages[Stage.QUEUED] if not any(uid in queue for queue in self.queues))
+        if sum(map(len, self.queues)) < len(stages[Stage.QUEUED]):
+            yield from (uid for uid in stages[Stage.QUEUED] if not any(uid in queue for queue in self.queues))
 
     def _words(self, pod: PodRecord) -> str:
         """Why it waits, without the number of its batch job: what waits for the same is one group."""

@@ -72,8 +72,8 @@ class Amounts(TypedDict):
 
 
 class SiteAllocation(AllocationView, total=False):
-    """`pods` run in it now, which asked for `used` of its `capacity` (of one node); `running` are the names of some that
-    are the caller's. `owner` is absent where the pods of all owners share it. `draining`: it takes no more pods.
+    """`pods` run in it now, which asked for `used` of its `capacity` (of one node); `running` names some of them that are
+    the caller's. `owner` is absent where the pods of all owners share it. `draining`: it takes no more pods.
     `idleSeconds`: for so long it has had none. `askedAt` and `endsAt` are seconds since the epoch."""
 
     owner: str
@@ -107,10 +107,18 @@ class GangView(TypedDict):
     failure: str
 
 
+class WaitingView(TypedDict):
+    """Pods that wait for the same; `oldest` is since when the first of them has, in seconds since the epoch."""
+
+    words: str
+    pods: int
+    oldest: float
+
+
 class PodView(TypedDict, total=False):
     """A pod at this site. `status` is a v1.PodStatus; `notes` tell its story (wire.messages.Note); `attempts` are those
-    before the present one. `pod` (its manifest), `gang` and `queuedAt` (of one that waits for room, in seconds since
-    the epoch) come with one pod, not with a list."""
+    before the present one. `pod` (its manifest), `gang`, `queuedAt` (of one that waits for room, in seconds since
+    the epoch) and `waiting` (those in line with it, and what for) come with one pod, not with a list."""
 
     uid: str
     namespace: str
@@ -129,6 +137,7 @@ class PodView(TypedDict, total=False):
     allocation: AllocationView
     notes: list[dict[str, Any]]
     queuedAt: float
+    waiting: WaitingView
     gang: GangView
     pod: dict[str, Any]
 
@@ -183,14 +192,6 @@ class StatsView(TypedDict):
 
     pods: list[PodUsage]
     missing: list[str]
-
-
-class WaitingView(TypedDict):
-    """Pods that wait for the same; `oldest` is since when the first of them has, in seconds since the epoch."""
-
-    words: str
-    pods: int
-    oldest: float
 
 
 class CallsView(TypedDict):

@@ -45,9 +45,21 @@ def place(demand: Demand, offers: Sequence[Offer]) -> Placement | Unfit:
             fitting.append(placement)
         else:
             reasons.append(f"{offer.name}: {placement}")
-    if not fitting:
-        return Unfit("; ".join(reasons))
-    return min(fitting, key=_cost)
+    large = [placement for placement in fitting if _nodes(placement, fitting) >= demand.nodes]
+    if not large:
+        return Unfit("; ".join([*reasons, *_too_small(demand, fitting)]))
+    return min(large, key=_cost)
+
+
+def _nodes(placement: Placement, fitting: Sequence[Placement]) -> int:
+    """Of its partition, of every kind that fits: the nodes of one job need not be alike."""
+    partition, gpu = placement.offer.partition, placement.gpu
+    return sum(one.offer.nodes for one in fitting if one.offer.partition == partition and one.gpu == gpu)
+
+
+def _too_small(demand: Demand, fitting: Sequence[Placement]) -> Sequence[str]:
+    places = {one.offer.partition or one.offer.name: _nodes(one, fitting) for one in fitting}
+    return [f"{place}: needs {demand.nodes} nodes in one job, has {count} that fit" for place, count in places.items()]
 
 
 def _cost(placement: Placement) -> tuple[bool, int, bool, int]:
@@ -100,8 +112,6 @@ def _size(demand: Demand, offer: Offer) -> str | None:
         return f"needs {demand.millicores / 1000:g} cores, a node has {offer.cores}"
     if demand.memory > offer.memory:
         return f"needs {demand.memory >> 20} MiB of memory, a node has {offer.memory >> 20} MiB"
-    if demand.nodes > offer.nodes:
-        return f"needs {demand.nodes} nodes in one job, has {offer.nodes}"
     if demand.walltime and offer.max_walltime and demand.walltime > offer.max_walltime:
         return f"needs {demand.walltime} s of walltime, the limit is {offer.max_walltime} s"
     return None

@@ -8,10 +8,12 @@ environment of its command.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+import socket
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -31,21 +33,28 @@ class Child(NamedTuple):
 class Children:
     def __init__(self) -> None:
         self._running: dict[int, Child] = {}
+        self.pids: Collection[int] = self._running.keys()
+        """Of those that run."""
         self._deaths: set[asyncio.Future[None]] = set()
 
     def watch(self) -> None:
         """Reap from now on; orphans of what was started here come here, and nothing started here dumps core."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
-        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)  # of hundreds of deaths one is enough
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        self._awake, waking = socket.socketpair()
+        self._awake.setblocking(False)
+        waking.setblocking(False)
+        self._waking = waking
+        signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)  # of hundreds of deaths one is enough
+        asyncio.get_running_loop().add_reader(self._awake, self._woken)
 
     def unwatch(self) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
-
-    @property
-    def pids(self) -> Collection[int]:
-        return self._running.keys()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        asyncio.get_running_loop().remove_reader(self._awake)
+        self._awake.close()
+        self._waking.close()
 
     def start(self, command: Command, stdio: Stdio) -> Child:
         """Raises OSError when the program cannot be executed."""
@@ -68,6 +77,12 @@ class Children:
         for waiter in self._deaths:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _woken(self) -> None:
+        """By a signal, whichever. Not by the loop's own handlers: for each they write to themselves once more."""
+        with contextlib.suppress(BlockingIOError):
+            self._awake.recv(4096)
+        self.reap()
 
     async def death(self, seconds: float) -> None:
         """Return when any process has been reaped, or after so many seconds."""

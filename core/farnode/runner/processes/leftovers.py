@@ -21,6 +21,9 @@ PATIENCE = 0.2
 KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
+BLOCK = 64 * 1024
+
+
 class Mark(NamedTuple):
     """Whose a process is. It is in the environment of every process of a container."""
 
@@ -107,8 +110,15 @@ def mark_of(pid: int) -> Mark | None:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+    """A file of /proc, whole."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while data := os.read(descriptor, BLOCK):
+            content += data
+        return content
+    finally:
+        os.close(descriptor)
 
 
 class Leftovers:

@@ -74,6 +74,7 @@ def private(name: str, flags: int) -> int:
 
 def termination_log(spec: ContainerSpec) -> Mount:
     """Its mount, once the file is there."""
+    os.makedirs(spec.directory, mode=0o700, exist_ok=True)
     os.close(private(spec.termination_log.source, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     return spec.termination_log
 

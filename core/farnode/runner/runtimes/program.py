@@ -26,13 +26,13 @@ def find(name: str, env: dict[str, str], cwd: str) -> str:
 
 
 def runnable(path: str, name: str) -> str:
-    if not os.path.exists(path):
-        raise NotFound(f'exec: "{name}": stat {name}: no such file or directory')
     if os.path.isdir(path):
         raise ValueError(f'exec: "{name}": is a directory')
-    if not os.access(path, os.X_OK):
-        raise ValueError(f'exec: "{name}": permission denied')
-    return path
+    if os.access(path, os.X_OK):
+        return path
+    if not os.path.exists(path):
+        raise NotFound(f'exec: "{name}": stat {name}: no such file or directory')
+    raise ValueError(f'exec: "{name}": permission denied')
 
 
 def directory(path: str) -> str:

@@ -18,12 +18,14 @@ from typing import NamedTuple
 from .removal import remove
 
 MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private directory below it
+AS_MADE = (stat.S_IFMT(0o777777) | 0o777, stat.S_IFDIR | 0o700)
+"""Bits of a mode, and what they are for a private directory."""
 KEPT = 1024
 """Empty directories that are kept for the next attempts."""
 
 
 class ContainerDirectories(NamedTuple):
-    """`run` is the runtime's own, to be made by it where it needs one, and `termination_log` a file that is to be made
+    """`run` is the runtime's own, to be made by it where it needs one, and `termination_log` a file in it, to be made
     by a runtime that shows it; the others appear in the container."""
 
     run: str
@@ -58,8 +60,7 @@ class Pool:
     def take_back(self, path: str) -> bool:
         """Whether it can be lent again: it is the borrower's to remove otherwise."""
         try:
-            mode = os.lstat(path).st_mode
-            fit = stat.S_ISDIR(mode) and stat.S_IMODE(mode) & 0o777 == 0o700 and not os.listdir(path)
+            fit = os.lstat(path).st_mode & AS_MADE[0] == AS_MADE[1] and not os.listdir(path)
         except OSError:
             return False
         if fit and len(self._free) < KEPT:
@@ -112,10 +113,9 @@ class AttemptDirectories:
             for path in (before.run, before.home, before.tmp):
                 self._discard(path)
         run = f"{self._disk}.{safe(name)}.{next(self._serial)}.run"
-        termination_log = f"{self._memory}.{name}.end"
-        self._made[run] = self._made[termination_log] = None
+        self._made[run] = None
         home, tmp = self._borrow(self._scratch.on_disk), self._borrow(self._scratch.on_disk)
-        self._of_container[name] = made = ContainerDirectories(run, home, tmp, termination_log)
+        self._of_container[name] = made = ContainerDirectories(run, home, tmp, f"{run}/termination-log")
         return made
 
     def volume(self, name: str, in_memory: bool = False) -> str:

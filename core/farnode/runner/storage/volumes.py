@@ -53,11 +53,11 @@ class Volumes(Mapping[str, str]):
 
     async def make(self, directories: AttemptDirectories) -> None:
         """In a thread where it may take long. OSError or ValueError with words for the pod's author."""
+        if not self._aliases and all(volume.get("kind", "empty") == "empty" for volume in self._orders.values()):
+            self._make(directories)
+            return
         async with self._busy:
-            if self._aliases or any(volume.get("kind", "empty") != "empty" for volume in self._orders.values()):
-                await asyncio.to_thread(self._make, directories)
-            else:
-                self._make(directories)
+            await asyncio.to_thread(self._make, directories)
 
     def update(self, orders: Sequence[VolumeOrder], failed: Callable[[str], None]) -> None:
         """New content for volumes of files, now or when they are made; others stay as they are. `failed` gets words
