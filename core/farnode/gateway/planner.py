@@ -26,6 +26,9 @@ from farnode.scheduler.queue import Queue
 STANDING_RETRY = 60.0
 """Seconds at most between two tries to get a standing allocation that ends at once."""
 
+ASK_AGAIN = 0.05
+"""Seconds between two looks at which allocations are wanted: those cost by allocation, and are not in such a hurry."""
+
 
 class Planner:
     """`wake_at` is when it wants to be asked again though nothing may have happened by then."""
@@ -44,6 +47,7 @@ class Planner:
         self._ganging = Ganging(machine, means, self._backlog)
         self._piloting = Piloting(means, self._rooms, self._backlog, tell)
         self._known: Sequence[Offer] = ()
+        self._ask_at = float("-inf")
         self._tries: dict[tuple[str, str | None], tuple[int, float]] = {}
 
     @property
@@ -52,6 +56,7 @@ class Planner:
         return self._backlog.pooled, self._backlog.own
 
     def plan(self, at: float, connected: Callable[[str], bool]) -> Iterator[s.Stimulus]:
+        self.wake_at = None
         touched = self._follow_records(at)
         for misfit in self._backlog.follow(at):
             yield s.Unplaceable(at, misfit.uid, misfit.words)
@@ -63,8 +68,11 @@ class Planner:
         for bound in self._bind(at, connected):
             touched.add(bound.nonce)
             yield bound
-        if self.offers:
+        if self.offers and at >= self._ask_at:
+            self._ask_at = at + ASK_AGAIN
             yield from self._ask(at)
+        elif self._ask_at > at:
+            self.wake_at = self._ask_at
         self._note(touched, at)
 
     def _ask(self, at: float) -> Iterator[s.Stimulus]:

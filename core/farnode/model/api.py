@@ -72,8 +72,8 @@ class Amounts(TypedDict):
 
 
 class SiteAllocation(AllocationView, total=False):
-    """`pods` run in it now, which asked for `used` of its `capacity` (of one node); `running` names some of them that are
-    the caller's. `owner` is absent where the pods of all owners share it. `draining`: it takes no more pods.
+    """`pods` run in it now, which asked for `used` of its `capacity` (of one node); `running` names some of those that
+    are the caller's. `owner` is absent where the pods of all owners share it. `draining`: it takes no more pods.
     `idleSeconds`: for so long it has had none. `askedAt` and `endsAt` are seconds since the epoch."""
 
     owner: str
