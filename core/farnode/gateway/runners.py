@@ -36,8 +36,6 @@ CLOSING = 1.0
 """Seconds that connections have to end in order when the gateway ends; runners come again anyway."""
 MISSED = 3
 """Heartbeats after which a silent connection is lost. Nothing ends by that; who asks for logs is told at once."""
-IDLE_EXIT = 60.0
-"""Seconds without a pod after which a standing runner of one owner makes room for others'."""
 UNSENT = 64 * 1024 * 1024
 """Bytes waiting for one runner before its link is given up; it dials again and is told all it misses."""
 
@@ -243,7 +241,7 @@ class Runners:
                 "acked": allocation.acked,
                 "heartbeat": self._intervals.heartbeat,
                 "fence_after": self._intervals.fence_after,
-                "idle_exit": IDLE_EXIT if allocation.pod is None and allocation.owner is not None else 0.0,
+                "idle_exit": 0.0,  # this gateway drains what is idle: a runner that left by itself could miss a pod
                 "time": self._clock(),
             }
         )
