@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.usage import cpu_seconds, per_task
+from benchmarks.usage import cpu_seconds, machine_seconds, per_task
 from tests.faults.wrapped import Wrapped
 from tests.sites import wait_until
 from tests.sites.site import ADMIN
@@ -53,6 +53,11 @@ class Farnode(Wrapped):
     def __init__(self, box: SlurmSite) -> None:
         super().__init__(box, _settings())
 
+    def pilots(self) -> int:
+        """Allocations that wait or run."""
+        with self.client(ADMIN) as client:
+            return len(client.site()["allocations"])
+
     def clear(self) -> None:
         """Gives all allocations back; the gateway goes on."""
         with self.client(ADMIN) as client:
@@ -88,14 +93,18 @@ class Contestant:
             self._process = box.popen("alice", argv, env=environ, stdin=subprocess.PIPE, stderr=log.fileno())
 
     def round(self, **asked: Any) -> dict[str, Any]:
-        """Its answer, `seconds` included, and `cpu_ms` per task by role."""
+        """Its answer, `seconds` included; `cpu_ms` per task by role; `others`, the share of this machine's time that
+        went to what has nothing to do with the box."""
         tasks = asked.get("pods") or asked["tasks"]
-        before = cpu_seconds(self._box)
+        before, machine_before = cpu_seconds(self._box), machine_seconds()
         assert self._process.stdin is not None
         print(json.dumps(asked), file=self._process.stdin, flush=True)
         answer = self._answer()
-        cpu = per_task(before, cpu_seconds(self._box), tasks)
-        return {**answer, "per_s": tasks / answer["seconds"], "cpu_ms": cpu}
+        after, machine = cpu_seconds(self._box), machine_seconds()
+        used, there_was = (now - then for now, then in zip(machine, machine_before, strict=True))
+        others = max(0.0, used - (after.total() - before.total())) / there_was
+        cpu = per_task(before, after, tasks)
+        return {**answer, "per_s": tasks / answer["seconds"], "cpu_ms": cpu, "others": round(others, 2)}
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -12,9 +12,13 @@ one JSON line:
     hyperqueue_per_s, hyperqueue_per_s_300   2,000 and 300 tasks; Python API
     parsl_per_s, parsl_per_s_300             2,000 and 300 bash apps; HighThroughputExecutor
     slurm_calls                              Slurm commands of the gateway for the 2,000 cold pods
+    pilots                                   of a node each, that the warm pods ran in
     cpu_ms_per_pod                           CPU of client, gateway, job scripts, supervisors, runners and pods
     cpu_ms_by_role, slurm_cpu_ms_per_pod     its parts; what Slurm's daemons used meanwhile
     ratios                                   pods_per_s_2000 over each of the others
+    others                                   the most of the machine's time that went elsewhere during a figure's rounds
+
+Each figure is the median of that half of its rounds during which the machine was busy least with anything else.
 
     python benchmarks/throughput.py [--rounds 3] [--repeats 3] [--quick]
 """
@@ -26,7 +30,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import ground
 from tests.testbed import SlurmSite
+
+Answer = Mapping[str, Any]
+PEERS = ("slurm_array_per_s", "parsl_per_s", "hyperqueue_per_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +62,22 @@ class Contest:
     box: SlurmSite
     sizes: Sizes
     repeats: int
-    figures: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    cpu: list[Mapping[str, float]] = field(default_factory=list)
+    answers: defaultdict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
 
-    def note(self, key: str, answer: Mapping[str, Any]) -> None:
+    def note(self, key: str, answer: Answer) -> None:
         ground.progress(key, answer)
-        self.figures[key].append(answer["per_s"])
+        self.answers[key].append(answer)
 
     def farnode(self, site: ground.Farnode) -> None:
         sizes = self.sizes
         with ground.pods(self.box) as client:
             before = len(site.calls())
-            self.note("cold_pods_per_s_2000", client.round(pods=sizes.many))
-            self.figures["slurm_calls"].append(len(site.calls()) - before)
+            cold = client.round(pods=sizes.many)
+            self.note("cold_pods_per_s_2000", {**cold, "calls": len(site.calls()) - before})
             client.round(pods=sizes.few)
             for _ in range(self.repeats):
                 self.note("pods_per_s_300", client.round(pods=sizes.few))
-                many = client.round(pods=sizes.many)
-                self.note("pods_per_s_2000", many)
-                self.cpu.append(many["cpu_ms"])
+                self.note("pods_per_s_2000", {**client.round(pods=sizes.many), "pilots": site.pilots()})
             site.clear()
             client.round(pods=sizes.few, gpus=1)
             for _ in range(self.repeats):
@@ -94,21 +98,29 @@ class Contest:
                     self.note(f"{name}_per_s", client.round(tasks=self.sizes.many))
 
     def result(self) -> dict[str, Any]:
-        found = {key: round(statistics.median(values), 1) for key, values in self.figures.items()}
-        roles = {role: _median([one.get(role, 0.0) for one in self.cpu]) for role in self.cpu[0]}
-        others = ("slurm_array_per_s", "parsl_per_s", "hyperqueue_per_s")
-        ours = found["pods_per_s_2000"]
+        quiet = {key: _quieter_half(answers) for key, answers in self.answers.items()}
+        rates = {key: round(_median(answer["per_s"] for answer in answers), 1) for key, answers in quiet.items()}
+        uses = [answer["cpu_ms"] for answer in quiet["pods_per_s_2000"]]
+        cpu = {role: round(_median(use.get(role, 0.0) for use in uses), 3) for role in uses[0]}
         return {
-            **found,
-            "cpu_ms_per_pod": roles.pop("all"),
-            "slurm_cpu_ms_per_pod": roles.pop("slurm"),
-            "cpu_ms_by_role": roles,
-            "ratios": {other: round(ours / found[other], 2) for other in others if other in found},
+            **rates,
+            "slurm_calls": max(answer["calls"] for answer in self.answers["cold_pods_per_s_2000"]),
+            "pilots": min(answer["pilots"] for answer in self.answers["pods_per_s_2000"]),
+            "cpu_ms_per_pod": cpu.pop("all"),
+            "slurm_cpu_ms_per_pod": cpu.pop("slurm"),
+            "cpu_ms_by_role": cpu,
+            "ratios": {peer: round(rates["pods_per_s_2000"] / rates[peer], 2) for peer in PEERS if peer in rates},
+            "others": {key: max(answer["others"] for answer in answers) for key, answers in quiet.items()},
         }
 
 
-def _median(values: Sequence[float]) -> float:
-    return round(statistics.median(values), 3)
+def _quieter_half(answers: Sequence[Answer]) -> Sequence[Answer]:
+    """Those during which the machine was busy least with anything else."""
+    return sorted(answers, key=lambda answer: float(answer["others"]))[: (len(answers) + 1) // 2]
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 def main() -> None:

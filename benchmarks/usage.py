@@ -31,6 +31,13 @@ def cpu_seconds(box: SlurmSite) -> Counter[str]:
     return total
 
 
+def machine_seconds() -> tuple[float, float]:
+    """CPU time used so far by everything on this machine, and the time there was to use."""
+    user, nice, system, idle, waiting, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    used = user + nice + system + sum(rest)
+    return used / TICKS, (used + idle + waiting) / TICKS
+
+
 def per_task(before: Mapping[str, float], after: Mapping[str, float], tasks: int) -> dict[str, float]:
     """Milliseconds of each role, and `all` of them but Slurm's."""
     roles = {role: round((after[role] - before.get(role, 0.0)) * 1000 / tasks, 3) for role in sorted(after)}

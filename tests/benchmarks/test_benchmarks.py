@@ -38,7 +38,7 @@ def test_throughput() -> None:
     roles = found["cpu_ms_by_role"]
     assert {"client", "gateway", "runner", "pods"} <= roles.keys()
     assert all(roles[role] > 0 for role in ("gateway", "runner", "pods"))
-    assert found["cpu_ms_per_pod"] == pytest.approx(sum(roles.values()), abs=0.01)
+    assert found["cpu_ms_per_pod"] == pytest.approx(sum(roles.values()), abs=0.05)
 
 
 def test_latency() -> None:

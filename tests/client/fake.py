@@ -146,19 +146,19 @@ class FakeSite:
             raise NotFound(f"there is no pod with UID {uid}")
         return self.views[uid]
 
-    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[EventView]:
+    async def events(self, caller: Caller, after: int | None) -> AsyncIterator[list[EventView]]:
         after = self.seq if after is None else after
         self.watchers += 1
         self.watched += 1
         try:
             self._check_kept(after)
-            yield EventView(seq=after, type="heartbeat")
+            yield [EventView(seq=after, type="heartbeat")]
             while True:
                 if not (fresh := [event for event in self.events_kept if event["seq"] > after]):
                     await self._wait()
-                for event in fresh:
-                    after = event["seq"]
-                    yield event
+                if fresh:
+                    after = fresh[-1]["seq"]
+                    yield fresh
         finally:
             self.watchers -= 1
 

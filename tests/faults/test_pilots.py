@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from farnode import Client, Pod
-from tests.faults.sites import INSIDE, farnode
+from tests.faults.sites import INSIDE, farnode, node_of
 from tests.faults.testimony import Testimony, pod
 from tests.faults.wrapped import Wrapped
 from tests.sites import wait_until
@@ -48,13 +48,17 @@ class Team:
         self.testimony = Testimony(site.directory / f"{owner}.said", f"{INSIDE}/{owner}.said")
         self._go = f"{owner}.go"
 
-    def submit(self, count: int, policy: str = "Never", walltime: str | None = None) -> list[Pod]:
+    def submit(self, count: int, policy: str = "Never", walltime: str | None = None, brief: int = 0) -> list[Pod]:
+        """`brief` others come with them and have ended when this returns: their room is free again."""
         script = self.testimony.script(HOLD.format(go=f"{INSIDE}/{self._go}"))
         documents = [pod(f"{self.owner}-{n}", script, policy, terminationGracePeriodSeconds=2) for n in range(count)]
         if walltime:
             for document in documents:
                 document["metadata"]["annotations"]["farnode.io/walltime"] = walltime
-        return self.client.submit(documents)
+        documents += [pod(f"{self.owner}-brief-{n}", "true") for n in range(brief)]
+        pods = self.client.submit(documents)
+        assert all(self.client.wait(one).succeeded for one in pods[count:])
+        return pods[:count]
 
     def running(self, pods: Sequence[Pod], attempt: int = 1) -> list[Pod]:
         """As they are when they all run."""
@@ -67,6 +71,11 @@ class Team:
 
     def now(self, pods: Sequence[Pod]) -> list[Pod]:
         return [self.client.pod(one) for one in pods]
+
+    def node_of(self, pods: Sequence[Pod]) -> int:
+        """The number of the one node they are all on."""
+        (number,) = {node_of(self.client, one) for one in pods}
+        return number
 
     def let_go(self) -> None:
         (self.site.directory / self._go).touch()
@@ -143,7 +152,7 @@ def test_owners_are_apart(site: Wrapped, team: Team) -> None:
 
 
 def test_the_next_gateway_has_the_old_pilots(site: Wrapped, team: Team) -> None:
-    pods = team.running(team.submit(5))
+    pods = team.running(team.submit(5, brief=3))
     site.kill()
     site.start()
     submissions = len(site.calls("sbatch"))
@@ -155,19 +164,21 @@ def test_the_next_gateway_has_the_old_pilots(site: Wrapped, team: Team) -> None:
     assert len(site.calls("sbatch")) == submissions
 
 
-def test_pods_of_a_node_that_dies(site: Wrapped, team: Team) -> None:
+def test_pods_of_a_node_that_dies(site: Wrapped, team: Team, overdue: tuple[Team, list[Pod]]) -> None:
+    """Somebody else's pods on the other node do not notice."""
+    theirs = overdue[0].node_of(overdue[1])
+    number = next(number for number in range(1, site.nodes + 1) if number != theirs)
+    site.box.run("root", ["scontrol", "update", f"nodename=n{theirs}", "state=drain", "reason=test"])
     never, again = team.running(team.submit(2)), team.running(team.submit(2, "OnFailure"))
-    wait_until(lambda: all(one.allocation["nodes"] for one in team.now([*never, *again])), "their nodes are known")
-    nodes = {one.allocation["nodes"][0] for one in team.now([*never, *again])}
-    assert len(nodes) == 1, "one node has room for all"
-    number = int(nodes.pop().removeprefix("n"))
+    assert team.node_of([*never, *again]) == number
+    site.box.run("root", ["scontrol", "update", f"nodename=n{theirs}", "state=resume"])
     site.box.power_off(number)
     try:
         assert all(lost(one, "RunnerLost") for one in team.ends(never))
         again = team.running(again, 2)
     finally:
         site.box.power_on(number)
-    assert number not in {int(one.allocation["nodes"][0].removeprefix("n")) for one in again}
+    assert team.node_of(again) == theirs
     team.let_go()
     assert all((one.phase, one.attempt) == ("Succeeded", 2) for one in team.ends(again))
 
@@ -202,7 +213,7 @@ def test_owners_share_where_the_site_says_so(site: Wrapped, team: Team) -> None:
     config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "shareAcrossOwners": True}))
     site.start()
     with other.client:
-        mine = team.running(team.submit(2))
+        mine = team.running(team.submit(2, brief=2))
         theirs = other.running(other.submit(2))
         assert nonces(mine) == nonces(theirs)
         team.let_go()

@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from farnode.scheduler.matching import Terms, match
 from farnode.scheduler.queue import Queue, Shape
@@ -38,11 +39,15 @@ class Simulation:
         self.began: dict[str, float] = {}
         self._terms = terms
         self._watch = watch
-        self._pods = {pod.uid: pod for pod in pods}
+        self._pods: dict[str, Pod] = {}
         self._numbers = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         for pod in pods:
-            self._plan(pod.at, lambda pod=pod: self.queue.add(pod.uid, pod.shape, pod.at))
+            self.submit(pod)
+
+    def submit(self, pod: Pod) -> None:
+        self._pods[pod.uid] = pod
+        self._plan(pod.at, lambda: self.queue.add(pod.uid, pod.shape, pod.at))
 
     def run(self, until: float) -> None:
         while self._events and self._events[0][0] <= until:
@@ -64,5 +69,4 @@ class Simulation:
         for uid, nonce in match(self.queue, self.rooms, self.now, self._terms):
             assert uid not in self.began
             self.began[uid] = self.now
-            room = rooms[nonce]
-            self._plan(self.now + self._pods[uid].lasts, lambda room=room, uid=uid: room.give(uid))
+            self._plan(self.now + self._pods[uid].lasts, partial(rooms[nonce].give, uid))

@@ -78,6 +78,14 @@ def test_what_one_shape_filled_is_the_fullest_for_the_next() -> None:
     assert matched(queue, rooms) == {"a": "second", "big": "first", "c": "first"}
 
 
+def test_the_room_that_a_shape_fills_itself_is_the_fullest_for_it() -> None:
+    rooms = [room("x", millicores=16_000), room("y", millicores=16_000, partition="other")]
+    rooms[0].take("in-x", shape(6).demand, 0.0)
+    rooms[1].take("in-y", shape(1).demand, 0.0)
+    queue = waiting(("a", shape(2)), ("b", shape(6, partition="other")), ("c", shape(2)))
+    assert matched(queue, rooms) == {"a": "x", "b": "y", "c": "x"}
+
+
 def test_a_pod_that_would_outlast_the_room_waits_for_another() -> None:
     queue = waiting(("long", shape(walltime=3600)), ("short", shape(walltime=60)), ("silent", shape()))
     ending = room("ending", ends_at=1000.0)

@@ -129,6 +129,20 @@ def test_who_starves_with_a_higher_priority_gets_the_next_one() -> None:
     assert matched(queue, [one], at=101.0) == {"urgent": "n"}
 
 
+def test_as_soon_as_one_is_let_go_the_next_who_starves_has_one() -> None:
+    rooms = [busy("n1", 4), busy("n2", 7)]
+    queue = waiting(("large", shape(6), LONG_AGO), ("a", shape(1)), ("b", shape(1)))
+    matched(queue, rooms)
+    rooms[0].give("in-n1")
+    urgent = shape(8, priority=1)
+    queue.add("urgent", urgent, LONG_AGO)
+    queue.add("urgent-small", shape(1, priority=1), 5.0)
+    rooms[0].take("in-n1", shape(1).demand, 0.0)
+    rooms[1].give("a")
+    assert matched(queue, rooms, at=101.0) == {"urgent-small": "n2", "large": "n1"}
+    assert rooms[0].kept == urgent
+
+
 @pytest.mark.parametrize(
     ("kept", "enters"),
     [
@@ -199,6 +213,15 @@ def test_not_one_with_gpus_for_a_pod_without() -> None:
     rooms = [busy("gpus", 1, gpus=4), busy("cores", 7)]
     assert matched(behind(("small", shape())), rooms) == {"small": "gpus"}
     assert rooms[1].kept == LARGE
+
+
+def test_a_room_that_comes_back_is_not_kept_besides_the_one_that_took_its_place() -> None:
+    away, here = busy("away", 4), busy("here", 4)
+    queue = behind(("a", shape()), ("b", shape()))
+    assert matched(queue, [away]) == {}
+    assert matched(queue, [here], at=101.0) == {}
+    assert matched(queue, [here, away], at=102.0) == {"a": "away", "b": "away"}
+    assert [away.kept, here.kept] == [None, LARGE]
 
 
 def test_a_room_whose_time_is_too_short_by_now_is_let_go() -> None:

@@ -14,6 +14,9 @@ _WORDS = 12
 _QUEUED = "queued"
 _RUNNING = "running"
 
+Job = list[SiteAllocation]
+"""What is one job of the batch system: the nodes of a gang, or one allocation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -63,7 +66,7 @@ class Overview:
 
 def overview(site: SiteView, now: float, pods: bool) -> Overview:
     """`now` in seconds since the epoch; with `pods` also what runs where."""
-    jobs = sorted(_jobs(site.get("allocations") or ()), key=_order)
+    jobs = sorted(jobs_of(site.get("allocations") or ()), key=_order)
     waiting = site.get("waiting") or []
     sections = [
         Section(_ALLOCATIONS, [_job(job, now) for job in jobs], _SPARE),
@@ -76,13 +79,12 @@ def overview(site: SiteView, now: float, pods: bool) -> Overview:
 # ---- the site as a whole ---------------------------------------------------------------------------------------------
 
 
-def _lines(site: SiteView, jobs: Sequence[Sequence[SiteAllocation]]) -> Iterable[str]:
+def _lines(site: SiteView, jobs: Sequence[Job]) -> Iterable[str]:
     problem = site.get("problem")
     yield f"{site.get('name', '')}: {state(site)}" + (f": {problem}" if problem else "")
-    phases = [str(job[0].get("phase") or "?") for job in jobs]
     waiting = sum(group["pods"] for group in site.get("waiting") or ())
     running = sum(seat.get("pods", 0) for job in jobs for seat in job)
-    yield f"allocations: {counts(tally(phases))}; pods: {running:,} bound, {waiting:,} waiting"
+    yield f"allocations: {counts(phases(jobs))}; pods: {running:,} bound, {waiting:,} waiting"
     if calls := site.get("calls"):
         yield _calls(calls)
     if hours := site.get("nodeHours"):
@@ -93,6 +95,10 @@ def state(site: SiteView) -> str:
     if site.get("draining"):
         return "Draining"
     return "Ready" if site.get("healthy") else "Unhealthy"
+
+
+def phases(jobs: Iterable[Job]) -> Mapping[str, int]:
+    return tally(str(job[0].get("phase") or "?") for job in jobs)
 
 
 def tally(values: Iterable[str]) -> Mapping[str, int]:
@@ -133,11 +139,8 @@ _ALLOCATIONS = [
 ]
 _SPARE = ("OFFER", "AGE", "OWNER", "MEMORY", "KIND", "LEFT", "NODES")
 
-Job = list[SiteAllocation]
-"""What is one job of the batch system: the nodes of a gang, or one allocation."""
 
-
-def _jobs(allocations: Sequence[SiteAllocation]) -> list[Job]:
+def jobs_of(allocations: Sequence[SiteAllocation]) -> list[Job]:
     jobs: dict[str, Job] = {}
     for each in allocations:
         nonce = each.get("nonce", "")

@@ -168,6 +168,9 @@ class Allocations(Attempts):
                 nodes=allocation.nodes or (event.host,),
                 job=event.job or allocation.job,
                 phase=Phase.RUNNING.value,
+                reason="",  # of its wait
+                words="",
+                expected_start=None,
             )
         fence_after = max(allocation.fence_after, self.rules.fence_after)
         allocation = self._store(replace(allocation, heard=event.at, absent=None, fence_after=fence_after))

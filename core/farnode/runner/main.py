@@ -86,7 +86,7 @@ class Runner:
         self._journal = Journal(settings.allocation / f"events-{self._incarnation}.jsonl")
         devices, journal = Devices(settings.capacity["gpus"]), self._journal
         self._roster = Roster(self._host, devices, journal.append, lambda: journal.pending)
-        journal.acknowledged = self._roster.tell
+        journal.acknowledged = self._roster.news.tell
         self._streams = Streams(self._roster, Stats(self._host, os.environ))
         self._connection = Connection(path, self._journal, self._hello, self._handle)
         self._drain = asyncio.Event()

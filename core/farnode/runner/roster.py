@@ -11,14 +11,13 @@ from ..wire.messages import EventFrame, Held, Inputs, PodOrder, Stop
 from .limits import ports
 from .limits.devices import Devices
 from .limits.ports import Claims, PortsTaken
+from .news import News
 from .pods.attempt import Host
 from .pods.pod import Pod
 from .pods.sharing import gpus_needed
 
 Key = tuple[str, int]
 """UID and number of an attempt."""
-HELD_BACK = 0.01
-"""Seconds, at most, that news of pods wait for the answer to earlier ones."""
 SLICE = 0.005
 """Seconds of starts in one turn of the loop: a large batch keeps neither signals nor heartbeats waiting."""
 
@@ -31,24 +30,20 @@ class Roster:
         record: Callable[[Sequence[EventFrame]], None],
         pending: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`record` takes events in order. Of what happens to a pod in one turn of the loop it gets one, and while
-        earlier events are `pending`, one of what happens until `tell` is called: the busier the gateway and we are, the
-        fewer and larger are our messages."""
+        """`record` and `pending` are for its `news`."""
         self.draining: str = ""
         """Words why no attempt is started any more; empty while they are."""
         self.idle_since = host.clock.time()
         self._host = host
         self._devices = devices
         self._record = record
-        self._pending = pending
+        self.news = News(record, pending)
         self._pods: dict[str, dict[int, Pod]] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._removals: set[asyncio.Task[None]] = set()
-        self._dirty: dict[Pod, None] = {}
         self._claims: dict[Pod, Claims] = {}
         self._starting = asyncio.Lock()
         self._slice_ends = 0.0
-        self._telling: asyncio.Handle | None = None
 
     @property
     def idle(self) -> bool:
@@ -114,18 +109,10 @@ class Roster:
             await asyncio.wait(set(self._tasks.values()))
         if self._removals:
             await asyncio.wait(set(self._removals))
-        self.tell()
-
-    def tell(self) -> None:
-        """Record what is new."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
-            dirty, self._dirty = self._dirty, {}
-            self._record([pod.event() for pod in dirty])
+        self.news.tell_all()
 
     async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:
-        evictions, unused = self._host.resources.evictions, False
+        evictions = self._host.resources.evictions
         try:
             for other in older:
                 await self._supersede(other)
@@ -133,7 +120,8 @@ class Roster:
             self._admit(pod)
             evictions.add(pod)
             await pod.run()
-            unused = await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
+            if not pod.clean:
+                await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
         finally:
             evictions.remove(pod)
             self._devices.give_back(pod.gpus)
@@ -142,7 +130,7 @@ class Roster:
             del self._tasks[pod.key]
             self.idle_since = self._host.clock.time()
             pod.end()
-            if not pod.gone(unused):
+            if not pod.gone():
                 self._remove(pod)
 
     async def _turn(self) -> None:
@@ -172,10 +160,7 @@ class Roster:
         removal.add_done_callback(self._removals.discard)
 
     def _announce(self, pod: Pod) -> None:
-        if self._telling is None:
-            loop = asyncio.get_running_loop()
-            self._telling = loop.call_later(HELD_BACK, self.tell) if self._pending() else loop.call_soon(self.tell)
-        self._dirty[pod] = None
+        self.news.add(pod, urgent=pod.ended or len(self._tasks) <= 1)
 
     def _unknown(self, message: Stop) -> EventFrame:
         return {

@@ -117,7 +117,8 @@ class Instance:
             finished_at = self._attempt.host.clock.time()
             kill_trees(self.execs)
             await self._attempt.host.leftovers.gone(self.execs)
-            await self._attempt.host.leftovers.clear(self._mark, self.child.pid)
+            if not await self._attempt.host.leftovers.clear(self._mark, self.child.pid):
+                self._attempt.directories.known = True
             await self._drain()
             self.log.end()
             return self._outcome(code, finished_at)

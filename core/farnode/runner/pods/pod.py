@@ -115,17 +115,21 @@ class Pod:
         instances = [one.instance for one in self.inits + self.containers]
         return [pid for instance in instances if instance is not None for pid in instance.pids()]
 
-    def gone(self, unused: bool) -> bool:
-        """Whether nothing of it is left on the node; its logs on the spool stay. `unused`: no process lives that may
-        know of its directories."""
+    @property
+    def clean(self) -> bool:
+        """Whether none of its processes can have outlived it."""
+        return self._directories is None or not self._directories.known
+
+    def gone(self) -> bool:
+        """Whether nothing of it is left on the node; its logs on the spool stay."""
         if self._directories is None:
             return True
-        return self._volumes.settled and self._directories.give_back(unused)
+        return self._volumes.settled and self._directories.give_back()
 
     async def remove(self) -> None:
         """Remove what is left."""
         await self._volumes.settle()
-        if self._directories is not None and not self._directories.give_back(unused=False):
+        if self._directories is not None and not self._directories.give_back():
             await self._directories.remove()
 
     def container(self, name: str) -> Container | None:

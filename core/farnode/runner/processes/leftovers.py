@@ -125,12 +125,14 @@ class Leftovers:
     def __init__(self, children: Children) -> None:
         self._children = children
 
-    async def clear(self, mark: Mark, session: int) -> None:
-        """Kill what is left of one run of a container; returns when nothing of it lives."""
+    async def clear(self, mark: Mark, session: int) -> bool:
+        """Kill what is left of one run of a container, whose main process has ended; returns when nothing of it lives
+        that is known to be its own: whether there is nothing else, either, that could be."""
         while True:
-            left = self.of(mark, session)
+            orphans = self._orphans()
+            left = [pid for pid in orphans if self._belongs(pid, mark, session)]
             if not left:
-                return
+                return not orphans
             kill_trees(left)
             await self._children.death(PATIENCE)
 
@@ -144,15 +146,13 @@ class Leftovers:
         """Its orphans that are known to be: daemons whose parents have ended."""
         return [pid for pid in self._orphans() if self._belongs(pid, mark, session)]
 
-    async def clear_unmarked(self, alone: Callable[[], bool]) -> bool:
-        """Kill what could be anybody's, as long as there is only one attempt it could belong to. Returns whether no
-        process is left that is not known."""
-        while True:
-            left = self._orphans()
-            unmarked = [pid for pid in left if session_of(pid) and mark_of(pid) is None] if alone() else []
-            if not unmarked:
-                return not left
-            kill_trees(unmarked)
+    async def clear_unmarked(self, alone: Callable[[], bool]) -> None:
+        """Kill what could be anybody's, as long as there is only one attempt it could belong to."""
+        while alone():
+            left = [pid for pid in self._orphans() if session_of(pid) and mark_of(pid) is None]
+            if not left:
+                return
+            kill_trees(left)
             await self._children.death(PATIENCE)
 
     def _orphans(self) -> list[int]:

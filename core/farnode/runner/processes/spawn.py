@@ -65,10 +65,11 @@ def _score(score: int | None) -> bool:
     """Whether it was set. One that may not be set is no reason not to start, either."""
     if score is None:
         return False
-    with contextlib.suppress(OSError):
+    try:
         os.pwrite(_own_score()[0], b"%d" % score, 0)
-        return True
-    return False
+    except OSError:
+        return False
+    return True
 
 
 @functools.lru_cache(maxsize=1)

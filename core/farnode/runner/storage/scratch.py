@@ -95,6 +95,8 @@ class AttemptDirectories:
 
     def __init__(self, scratch: Scratch, uid: str, attempt: int) -> None:
         name = f"{safe(uid)}.{attempt}"
+        self.known = False
+        """Whether a process may live on that knows of them."""
         self._scratch = scratch
         self._disk = f"{scratch.disk}/{name}"
         self._memory = f"{scratch.memory}/{name}"
@@ -132,10 +134,9 @@ class AttemptDirectories:
         path = f"{self._memory}.processes"
         return path if path in self._made else self._make(path)
 
-    def give_back(self, unused: bool) -> bool:
-        """Whether all of them are gone, or may go to another attempt; `remove` is for the rest. `unused`: no process
-        lives that may know of them."""
-        kept = [path for path, pool in self._lent.items() if unused and pool.take_back(path)]
+    def give_back(self) -> bool:
+        """Whether all of them are gone, or may go to another attempt; `remove` is for the rest."""
+        kept = [path for path, pool in self._lent.items() if not self.known and pool.take_back(path)]
         for path in kept:
             del self._lent[path]
         self._left = [path for path in (*self._lent, *self._made) if not _remove_if_empty(path)]
