@@ -97,14 +97,21 @@ class Contestant:
         went to what has nothing to do with the box."""
         tasks = asked.get("pods") or asked["tasks"]
         before, machine_before = cpu_seconds(self._box), machine_seconds()
-        assert self._process.stdin is not None
-        print(json.dumps(asked), file=self._process.stdin, flush=True)
-        answer = self._answer()
+        answer = self._ask(asked)
         after, machine = cpu_seconds(self._box), machine_seconds()
         used, there_was = (now - then for now, then in zip(machine, machine_before, strict=True))
         others = max(0.0, used - (after.total() - before.total())) / there_was
         cpu = per_task(before, after, tasks)
         return {**answer, "per_s": tasks / answer["seconds"], "cpu_ms": cpu, "others": round(others, 2)}
+
+    def tidy(self) -> None:
+        """What earlier rounds left is no burden to the next."""
+        self._ask({"tidy": True})
+
+    def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -4,6 +4,7 @@ Prints one JSON line:
 
     start_ms_p50, start_ms_p99   submit called -> client knows that the container runs
     end_ms_p50, end_ms_p99       the pod's own last moment -> client knows that it has ended
+    others                       the share of this machine's time that went elsewhere
 
     python benchmarks/latency.py [--pods 200] [--quick]
 """
@@ -40,7 +41,7 @@ def main() -> None:
             answer = client.round(pods=pods)
         site.clear()
     found = percentiles("start_ms", answer["start_ms"]) | percentiles("end_ms", answer["end_ms"])
-    print(json.dumps({"benchmark": "latency", "pods": pods, **found}))
+    print(json.dumps({"benchmark": "latency", "pods": pods, **found, "others": answer["others"]}))
 
 
 if __name__ == "__main__":

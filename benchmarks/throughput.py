@@ -15,6 +15,7 @@ one JSON line:
     pilots                                   of a node each, that the warm pods ran in
     cpu_ms_per_pod                           CPU of client, gateway, job scripts, supervisors, runners and pods
     cpu_ms_by_role, slurm_cpu_ms_per_pod     its parts; what Slurm's daemons used meanwhile
+    cpu_ms_per_task                          of the others, Slurm's daemons included
     ratios                                   pods_per_s_2000 over each of the others
     others                                   the most of the machine's time that went elsewhere during a figure's rounds
 
@@ -72,17 +73,23 @@ class Contest:
         sizes = self.sizes
         with ground.pods(self.box) as client:
             before = len(site.calls())
-            cold = client.round(pods=sizes.many)
+            cold = self._tidily(client, pods=sizes.many)
             self.note("cold_pods_per_s_2000", {**cold, "calls": len(site.calls()) - before})
-            client.round(pods=sizes.few)
+            self._tidily(client, pods=sizes.few)
             for _ in range(self.repeats):
-                self.note("pods_per_s_300", client.round(pods=sizes.few))
-                self.note("pods_per_s_2000", {**client.round(pods=sizes.many), "pilots": site.pilots()})
+                self.note("pods_per_s_300", self._tidily(client, pods=sizes.few))
+                self.note("pods_per_s_2000", {**self._tidily(client, pods=sizes.many), "pilots": site.pilots()})
             site.clear()
-            client.round(pods=sizes.few, gpus=1)
+            self._tidily(client, pods=sizes.few, gpus=1)
             for _ in range(self.repeats):
-                self.note("gpu_pods_per_s", client.round(pods=sizes.gpu, gpus=1))
+                self.note("gpu_pods_per_s", self._tidily(client, pods=sizes.gpu, gpus=1))
         site.clear()
+
+    @staticmethod
+    def _tidily(client: ground.Contestant, **asked: Any) -> Answer:
+        answer = client.round(**asked)
+        client.tidy()
+        return answer
 
     def slurm(self) -> None:
         with ground.slurm_array(self.box) as client:
@@ -100,8 +107,8 @@ class Contest:
     def result(self) -> dict[str, Any]:
         quiet = {key: _quieter_half(answers) for key, answers in self.answers.items()}
         rates = {key: round(_median(answer["per_s"] for answer in answers), 1) for key, answers in quiet.items()}
-        uses = [answer["cpu_ms"] for answer in quiet["pods_per_s_2000"]]
-        cpu = {role: round(_median(use.get(role, 0.0) for use in uses), 3) for role in uses[0]}
+        cpu = _cpu(quiet["pods_per_s_2000"])
+        peers = [key for key in PEERS if key in rates]
         return {
             **rates,
             "slurm_calls": max(answer["calls"] for answer in self.answers["cold_pods_per_s_2000"]),
@@ -109,7 +116,8 @@ class Contest:
             "cpu_ms_per_pod": cpu.pop("all"),
             "slurm_cpu_ms_per_pod": cpu.pop("slurm"),
             "cpu_ms_by_role": cpu,
-            "ratios": {peer: round(rates["pods_per_s_2000"] / rates[peer], 2) for peer in PEERS if peer in rates},
+            "cpu_ms_per_task": {key: sum(_cpu(quiet[key])[role] for role in ("all", "slurm")) for key in peers},
+            "ratios": {key: round(rates["pods_per_s_2000"] / rates[key], 2) for key in peers},
             "others": {key: max(answer["others"] for answer in answers) for key, answers in quiet.items()},
         }
 
@@ -117,6 +125,12 @@ class Contest:
 def _quieter_half(answers: Sequence[Answer]) -> Sequence[Answer]:
     """Those during which the machine was busy least with anything else."""
     return sorted(answers, key=lambda answer: float(answer["others"]))[: (len(answers) + 1) // 2]
+
+
+def _cpu(answers: Sequence[Answer]) -> dict[str, float]:
+    """Milliseconds per task by role."""
+    uses = [answer["cpu_ms"] for answer in answers]
+    return {role: round(_median(use.get(role, 0.0) for use in uses), 3) for role in uses[0]}
 
 
 def _median(values: Iterable[float]) -> float:

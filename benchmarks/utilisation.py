@@ -5,6 +5,8 @@ the number of GPUs and the span from the first begin to the last end; neither ha
 has fewer tasks, for its share depends on Slurm's rate and not on their number. Prints one JSON line:
 
     gpu_utilisation, slurm_array_utilisation
+    cpu_ms_per_pod                             all included, but for Slurm's daemons
+    others                                     the share of this machine's time that went elsewhere during ours
 
     python benchmarks/utilisation.py [--pods 2000] [--jobs 300] [--quick]
 """
@@ -74,7 +76,11 @@ def ours(box: SlurmSite, pods: int) -> dict[str, Any]:
     uses = read(file)
     assert len(uses) == pods, f"{len(uses)} of {pods} ran"
     ground.progress("pods", answer)
-    return {"gpu_utilisation": round(share(uses), 3), "cpu_ms_per_pod": answer["cpu_ms"]["all"]}
+    return {
+        "gpu_utilisation": round(share(uses), 3),
+        "cpu_ms_per_pod": answer["cpu_ms"]["all"],
+        "others": answer["others"],
+    }
 
 
 def array(box: SlurmSite, jobs: int) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """farnode's client, as a user on the login node writes it: submit, then take each pod as it ends.
 
-A round is {"pods": how many, "gpus": of each, "command": optional, /bin/true else}.
+A round is {"pods": how many, "gpus": of each, "command": optional, /bin/true else}; {"tidy": true} removes all that
+earlier ones left.
 """
 
 from __future__ import annotations
 
+import time
 from itertools import count
 from typing import Any
 
@@ -24,15 +26,28 @@ def manifest(name: str, command: list[str], gpus: int) -> dict[str, Any]:
     }
 
 
+def run(client: Client, documents: list[dict[str, Any]]) -> None:
+    pods = client.submit(documents)
+    ended = [pod.phase for pod in client.as_ended(pods)]
+    assert ended == ["Succeeded"] * len(documents), {phase: ended.count(phase) for phase in set(ended)}
+
+
+def tidy(client: Client) -> None:
+    client.delete(client.pods(), purge=True)
+    while client.pods():
+        time.sleep(0.1)
+
+
 def main() -> None:
     names = (f"pod-{number}" for number in count())
     with Client("box") as client:
 
         def play(asked: dict[str, Any]) -> dict[str, Any]:
+            if asked.get("tidy"):
+                tidy(client)
+                return {}
             command, gpus = asked.get("command", ["/bin/true"]), asked.get("gpus", 0)
-            pods = client.submit([manifest(next(names), command, gpus) for _ in range(asked["pods"])])
-            ended = [pod.phase for pod in client.as_ended(pods)]
-            assert ended == ["Succeeded"] * asked["pods"], {phase: ended.count(phase) for phase in set(ended)}
+            run(client, [manifest(next(names), command, gpus) for _ in range(asked["pods"])])
             return {}
 
         rounds.serve(play)

@@ -1,8 +1,8 @@
 """farnode's client, one pod at a time on a system that has nothing else to do.
 
 A round is {"pods": how many}; the answer has the milliseconds from the call of submit until the client knew that the
-pod ran (`start_ms`), and from the pod's own last moment until the client knew that it had ended (`end_ms`). A pod
-lives for 30 ms, so that both are seen.
+pod ran, or had ended where that was told first (`start_ms`), and from the pod's own last moment until the client knew
+that it had ended (`end_ms`). A pod lives for 50 ms, so that both are told.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import rounds
 from farnode import AsyncClient
 
 STAMP = Path.home() / "stamp"
-SCRIPT = f'sleep 0.03; echo "$EPOCHREALTIME" >{STAMP}'
+SCRIPT = f'sleep 0.05; echo "$EPOCHREALTIME" >{STAMP}'
 PAUSE = 0.02
 """Seconds between pods, so that nothing of the last one is still being done."""
 
@@ -35,20 +35,23 @@ def manifest(name: str) -> dict[str, Any]:
 
 
 async def single(client: AsyncClient, watch: AsyncIterator[Any], name: str) -> tuple[float, float]:
-    begun, started = time.perf_counter(), 0.0
+    begun, start = time.perf_counter(), 0.0
     (submitted,) = await client.submit(manifest(name))
     async for event in watch:
         view = event.get("pod")
         if view is None or view["uid"] != submitted.uid:
             continue
-        if not started and "running" in view["status"].get("containerStatuses", [{"state": {}}])[0]["state"]:
-            started = time.perf_counter()
+        now, known = time.perf_counter(), time.time()
+        if not start and (view["ended"] or runs(view)):
+            start = (now - begun) * 1000
         if view["ended"]:
-            known = time.time()
             assert view["status"]["phase"] == "Succeeded", view
-            assert started, f"{name} was never seen running"
-            return (started - begun) * 1000, (known - float(STAMP.read_text())) * 1000
+            return start, (known - float(STAMP.read_text())) * 1000
     raise AssertionError("the watch ended")
+
+
+def runs(view: Any) -> bool:
+    return any("running" in one["state"] for one in view["status"].get("containerStatuses", ()))
 
 
 async def measure(pods: int) -> dict[str, Any]:

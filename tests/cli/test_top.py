@@ -57,8 +57,8 @@ DOING: Any = {
     "healthy": True,
     "allocations": [
         allocation(2, **QUEUED, used=NOTHING, startedAt=None, endsAt=None, expectedStart=NOW + 3700),
-        allocation(1),
-        allocation(3, pods=0, running=[], draining=True, idleSeconds=30.0, used=NOTHING, owner="bob"),
+        allocation(1, words="it runs"),
+        allocation(3, pods=0, running=[], draining=True, idleSeconds=30.0, used=NOTHING, owner="bob", words="is idle"),
         *(
             {
                 **allocation(4, "gang"),
@@ -167,7 +167,18 @@ class Terminal:
             self.screen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
 
 
-def test_a_terminal_shows_it_again_and_again_until_ctrl_c(shell: Shell) -> None:
+def test_a_terminal_that_can_do_nothing_gets_it_once(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal(24, 80)
+    with shell.popen("top", stdout=terminal.theirs) as process:
+        os.close(terminal.theirs)
+        terminal.expect("lab: Ready\r\nallocations: 1 running; pods: 2 bound, 0 waiting\r\n")
+        assert process.wait(30) == 0
+    os.close(terminal.ours)
+
+
+def test_a_terminal_shows_it_again_and_again_until_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     shell.gateway.do(lambda site: site.doing.update(crowd(300)))
     terminal = Terminal(24, 100)
     streams = {"stdin": terminal.theirs, "stdout": terminal.theirs, "stderr": subprocess.PIPE}

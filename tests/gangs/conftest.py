@@ -11,7 +11,8 @@ from tests.sites import BoxSite
 from tests.testbed import SiteSpec
 
 NODES = 4
-SETTINGS = {"heartbeat": "2s", "settleAfter": "3s", "fenceAfter": "20s"}
+FENCE = 20.0
+SETTINGS = {"heartbeat": "2s", "settleAfter": "3s", "fenceAfter": f"{FENCE:g}s"}
 
 
 @pytest.fixture(scope="package")

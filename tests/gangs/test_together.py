@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from farnode import Client
-from tests.faults.sites import kill, of_attempts, of_role
+from tests.faults.sites import INSIDE, kill, of_attempts, of_role, relaunch
 from tests.gangs.band import FAREWELL, Band, gang
-from tests.gangs.conftest import NODES
+from tests.gangs.conftest import FENCE, NODES
 from tests.sites import BoxSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -28,13 +30,15 @@ if rank == 0:
 else:
     for _ in range(200):
         try:
-            peer = socket.create_connection(({to}, 7000))
+            peer = socket.create_connection((hosts[0], 7000))
             break
         except ConnectionRefusedError:
             time.sleep(0.05)
     peer.sendall(f"{rank} from {socket.gethostname()}\\n".encode())
     print(peer.makefile().readline().strip(), flush=True)
 """
+LISTEN = "echo welcome | nc -l -p 7000"
+CALL = "until nc named-0 7000; do sleep 0.1; done"
 STAY = f"{FAREWELL}; while :; do sleep 0.1; done"
 
 
@@ -43,13 +47,9 @@ def submit(site: BoxSite, client: Client, *arguments: str, size: int = NODES, **
     return Band(site, client, client.submit(gang(name, size, script, **more)))
 
 
-def meeting(to: str) -> str:
-    return MEET.replace("{to}", to)
-
-
 def test_members_start_together_and_reach_each_other_by_host_name(site: BoxSite) -> None:
     with site.client() as client:
-        script = f"exec python3 - <<'END'\n{meeting('hosts[0]')}END\n"
+        script = f"exec python3 - <<'END'\n{MEET}END\n"
         band = submit(site, client, "meet", f"sleep 1\n{script}")
         band.wait(lambda: all(pod.attempt == 1 for pod in map(client.pod, band.pods)), "all begin")
         assert len(band.jobs()) == 1
@@ -68,15 +68,12 @@ def test_members_start_together_and_reach_each_other_by_host_name(site: BoxSite)
 def test_members_with_an_image_know_each_other_by_their_names(site: BoxSite) -> None:
     with site.client() as client:
         pods = gang("named", 2, "")
-        for pod in pods:
+        for pod, command in zip(pods, (LISTEN, CALL), strict=True):
             pod["metadata"]["annotations"]["farnode.io/runtime"] = "apptainer"
-            pod["spec"]["containers"][0] |= {
-                "image": site.image("python:1"),
-                "command": ["python3", "-c", meeting("'named-0'")],
-            }
+            pod["spec"]["containers"][0] |= {"image": site.image("busybox:1"), "command": ["sh", "-c", command]}
         band = Band(site, client, client.submit(pods))
         ended = [client.wait(pod) for pod in band.pods]
-        assert {pod.phase for pod in ended} == {"Succeeded"}, [pod.status for pod in ended]
+        assert {pod.phase for pod in ended} == {"Succeeded"}, [band.log(0), band.log(1)]
         assert band.log(1) == "welcome"
 
 
@@ -93,6 +90,35 @@ def test_a_gang_that_lacks_a_member_or_a_node_does_not_start(site: BoxSite) -> N
                 client.delete(pod)
     finally:
         site.box.run("root", ["scontrol", "update", "nodename=n3", "state=resume"])
+
+
+def test_a_node_that_cannot_run_its_member_holds_all_back(site: BoxSite) -> None:
+    python = site.box.run("root", ["readlink", "-f", "/usr/bin/python3"], node=2).stdout.strip()
+    site.box.run("root", ["chmod", "000", python], node=2)
+    try:
+        with site.client() as client:
+            band = submit(site, client, "held", "true")
+            band.wait(lambda: band.says("no Python 3.9 or newer") == NODES, "they say what is wrong", 60)
+            assert not of_attempts(site)
+            assert {pod.attempt for pod in map(client.pod, band.pods)} == {0}
+            site.box.run("root", ["chmod", "755", python], node=2)
+            assert {client.wait(pod).phase for pod in band.pods} == {"Succeeded"}
+    finally:
+        site.box.run("root", ["chmod", "755", python], node=2)
+
+
+def test_a_gateway_that_dies_while_they_come_starts_each_once(site: BoxSite) -> None:
+    with site.client() as client:
+        script = f"echo $FARNODE_ATTEMPT >>{INSIDE}/begun; {STAY}"
+        band = submit(site, client, "orphans", script)
+        band.wait(band.jobs, "their job is in the queue")
+        relaunch(site)
+        band.begin()
+        begun = (site.directory / "begun").read_text().split()
+        assert sorted(begun) == sorted(f"{pod.uid}/1" for pod in band.pods)
+        for pod in band.pods:
+            client.delete(pod)
+            client.wait(pod)
 
 
 FATES = [("stop", ["Failed", "Failed", "Failed"]), ("ignore", ["Running", "Failed", "Running"])]
@@ -142,6 +168,8 @@ def test_a_runner_that_dies_alone_ends_its_gang(site: BoxSite) -> None:
         node = f"n{band.node(0)}"
         (runner,) = [one for one in of_role(site, "run") if one.node == node]
         kill(site, runner)
+        killed = time.monotonic()
         ended = [client.wait(pod) for pod in band.pods]
+        assert time.monotonic() - killed < FENCE, "the job script said so"
         assert ended[0].status["reason"] == "RunnerLost"
         assert ended[1].status["reason"] == "GangMemberFailed"

@@ -105,6 +105,18 @@ def test_kinds_and_states() -> None:
     assert "p" not in {view["nonce"] for view in lab.activity.allocations(ALICE, 20.0)}
 
 
+def test_what_one_waited_for_is_not_said_of_it_when_it_runs() -> None:
+    lab = Lab()
+    lab.allocation("a", "alice")
+    full = AllocationState(Phase.QUEUED, job="a", reason="Resources", words="the partition is full", expected_start=9.0)
+    lab.machine.handle(s.AllocationSeen(6.0, "a", full))
+    (waiting,) = lab.activity.allocations(ALICE, 7.0)
+    assert (waiting["words"], waiting["expectedStart"]) == ("the partition is full", 9.0)
+    lab.run("a")
+    (runs,) = lab.activity.allocations(ALICE, 20.0)
+    assert not {"words", "reason", "expectedStart"} & runs.keys()
+
+
 def test_everybody_sees_their_own_and_what_is_shared() -> None:
     lab = Lab(cap=5.0)
     for nonce, owner in (("a", "alice"), ("b", "bob"), ("c", None)):

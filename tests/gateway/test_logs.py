@@ -78,6 +78,10 @@ def test_names_the_runner_told_of_need_not_be_listed(spool: Spool, written: Path
     assert text(spool, ended(0, logs={"1.main.0.log": 9, "1.main.0.log.1": 9, "1.other.0.log": 9})) == "told\ntoo\n"
 
 
+def test_a_log_without_a_byte_has_no_file(spool: Spool) -> None:
+    assert text(spool, ended(0, logs={"1.main.0.log": 0})) == ""
+
+
 def test_a_log_that_is_gone(spool: Spool, written: Path) -> None:
     with pytest.raises(NotFound, match=r"1\.main\.0\.log is not kept any more"):
         text(spool, ended(0))

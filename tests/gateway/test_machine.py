@@ -7,6 +7,7 @@ of ours; hypothesis drives both, and the invariants are the promises of the mach
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -427,6 +428,8 @@ class World(RuleBasedStateMachine):
         bound = {(pod.nonce, uid) for uid, pod in machine.pods.items() if pod.stage is Stage.BOUND}
         assert {(nonce, uid) for nonce, uids in machine.bound.items() for uid in uids} == bound
         assert set(machine.bundles) == set(machine.pods)
+        owners = [pod.owner for pod in machine.pods.values() if pod.stage is not Stage.ENDED]
+        assert {owner: count for owner, count in machine.live.items() if count} == Counter(owners)
 
     @invariant()
     def no_pod_is_stuck(self) -> None:

@@ -83,7 +83,8 @@ async def test_what_a_runner_found_is_told(tmp_path: Path) -> None:
     async with site(tmp_path) as gateway, runner(gateway, **found):
         connected = await gateway.hears()
     assert isinstance(connected, s.RunnerConnected)
-    assert connected.capacity == {"gpus": ["0"], "runtimes": {"apptainer": "1.4"}, "ends_at": NOW + 600}
+    expected = {"gpus": ["0"], "runtimes": {"apptainer": "1.4"}, "address": "", "ends_at": NOW + 600}
+    assert connected.capacity == expected
 
 
 @pytest.mark.anyio
@@ -91,7 +92,7 @@ async def test_a_runner_that_says_nothing_of_its_end_is_told_without(tmp_path: P
     async with site(tmp_path) as gateway, runner(gateway, ends_at=None):
         connected = await gateway.hears()
     assert isinstance(connected, s.RunnerConnected)
-    assert connected.capacity == {"gpus": [], "runtimes": {}}
+    assert connected.capacity == {"gpus": [], "runtimes": {}, "address": ""}
 
 
 @pytest.mark.anyio

@@ -296,7 +296,7 @@ async def test_whatever_is_printed_it_is_an_answer_or_transient(
 async def test_one_job_or_array_is_cancelled_by_its_name(tools: FakeTools) -> None:
     await tools.provider().cancel([AllocationId("a", "1")])
     await tools.provider().cancel([AllocationId("b-1", "7_1"), AllocationId("b-0", "7_0")])
-    assert tools.calls("scancel") == [["--me", "--name=farnode-a"], ["--me", "--name=farnode-b", "7_0", "7_1"]]
+    assert tools.calls("scancel") == [["--name=farnode-a"], ["--name=farnode-b", "7_0", "7_1"]]
     assert not tools.calls("squeue")
 
 

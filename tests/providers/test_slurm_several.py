@@ -57,7 +57,7 @@ sys.exit(0 if os.path.exists("end") else 1)
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[SlurmSite]:
-    spec = SiteSpec(nodes=3, accounting=True, index=free_index(), farnode=False, extra_conf=CONF)
+    spec = SiteSpec(nodes=3, accounting=True, index=free_index(), farnode=False, slurmd_timeout=5, extra_conf=CONF)
     with SlurmSite(spec) as running:
         limit = ["sacctmgr", "-i", "modify", "user", "alice", "set", f"maxsubmit={LIMIT}"]
         running.run("root", limit)
@@ -205,6 +205,26 @@ async def test_cancelling_one_seat_ends_them_all_by_sigterm(several: Several) ->
         for allocation in (first, second):
             assert (await until(several.bench, allocation, Phase.ENDED))[-1].cause is Cause.CANCELLED
         assert ["TERM" in several.noted(request) for request in requests] == [True, True]
+
+
+async def test_a_lost_node_does_not_take_the_others(several: Several, site: SlurmSite) -> None:
+    requests = several.requests(2, nodes=2, together=True)
+    async with submitted(several.bench, *requests) as (first, second):
+        environments = await several.environments(requests)
+        lost = int(environments[1]["HOST"].removeprefix("n"))
+        site.power_off(lost)
+        try:
+            async with asyncio.timeout(60):
+                while len((states := await several.bench.provider.states([first, second]))[first].nodes) > 1:
+                    await asyncio.sleep(0.2)
+            assert states[first].phase is Phase.RUNNING
+            assert states[first].nodes == (environments[0]["HOST"],)
+            assert several.noted(requests[0]) == []
+            several.end(requests[0])
+            await until(several.bench, first, Phase.ENDED)
+        finally:
+            site.power_on(lost)
+            site.wait_idle()
 
 
 async def test_the_time_limit_warns_every_runner(several: Several) -> None:

@@ -16,6 +16,7 @@ from farnode.providers.slurm.submit import answers, environment, job_id, sbatch
 from tests.providers.helpers import request
 
 SCRIPT = Path("/opt/farnode/job.sh")
+SRUN = "/opt/slurm/bin/srun"
 LARGEST = 1001
 
 
@@ -108,7 +109,7 @@ def test_those_of_one_base_that_are_alike_are_one_array() -> None:
     assert {"--job-name=farnode-b", "--array=0-3", "--chdir=/spool/50%", "--output=/spool/50%%/b-%a/job.out"} <= set(
         argv
     )
-    assert environment(submission, SCRIPT) == {"FARNODE_X": "x", "FARNODE_ALLOCATION": "/spool/50%/b"}
+    assert environment(submission, SCRIPT, SRUN) == {"FARNODE_X": "x", "FARNODE_ALLOCATION": "/spool/50%/b"}
 
 
 def test_those_that_differ_are_arrays_of_their_own() -> None:
@@ -122,7 +123,7 @@ def test_an_index_too_large_for_an_array_is_a_job_of_its_own() -> None:
     far, *_ = submissions(alike(3), 2)
     assert (far.kind, far.name, far.stem) == (Kind.PLAIN, "farnode-b-2", "/spool/50%/b-2")
     assert not [option for option in sbatch(far, SCRIPT) if option.startswith("--array")]
-    assert environment(far, SCRIPT)["FARNODE_ALLOCATION"] == "/spool/50%/b-2"
+    assert environment(far, SCRIPT, SRUN)["FARNODE_ALLOCATION"] == "/spool/50%/b-2"
 
 
 def test_the_nodes_of_one_job() -> None:
@@ -131,8 +132,9 @@ def test_the_nodes_of_one_job() -> None:
     argv = sbatch(submission, SCRIPT)
     wanted = {"--nodes=3", "--ntasks=3", "--ntasks-per-node=1", "--no-kill", "--output=/spool/50%%/b-0/job.out"}
     assert wanted | {"--job-name=farnode-b", "--chdir=/spool/50%"} <= set(argv)
-    given = environment(submission, SCRIPT)
-    assert (given["FARNODE_ALLOCATION"], given["FARNODE_GANG"]) == ("/spool/50%/b", str(SCRIPT))
+    given = environment(submission, SCRIPT, SRUN)
+    own = {"FARNODE_ALLOCATION": "/spool/50%/b", "FARNODE_GANG": str(SCRIPT), "FARNODE_SRUN": SRUN}
+    assert given == {"FARNODE_X": "x", **own}
     told = answers(submission, Output(0, "7\n", ""))
     assert told == [AllocationId("b-0", "7"), AllocationId("b-1", "7"), AllocationId("b-2", "7")]
     refused = answers(submission, Output(1, "", "sbatch: error: Batch job submission failed: Weather\n"))

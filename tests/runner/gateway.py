@@ -56,6 +56,8 @@ class FakeGateway:
     def __init__(self, directory: Path, **welcome: Any) -> None:
         self.events: list[dict[str, Any]] = []
         self.hellos: list[dict[str, Any]] = []
+        self.heard: list[str] = []
+        """Kinds of all messages, in their order."""
         self.acknowledging = True
         self.answering = True
         self.ponging = True
@@ -126,6 +128,7 @@ class FakeGateway:
         await link.run(lambda message: self._receive(link, message))
 
     async def _receive(self, link: Link, message: dict[str, Any]) -> None:
+        self.heard.append(message["type"])
         if not self.answering:
             return
         if message["type"] == "hello":

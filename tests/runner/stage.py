@@ -76,7 +76,7 @@ class PlainRuntime:
         return self.refuse
 
     def start(self, spec: ContainerSpec) -> Command:
-        os.makedirs(spec.directory, exist_ok=True)
+        Path(spec.directory).mkdir(exist_ok=True)
         volumes = {f"V{mount.target.replace('/', '_')}": mount.source for mount in spec.mounts}
         marks = {"LAST_WORDS": spec.termination_log.source, "GPUS": ",".join(spec.gpus), **volumes}
         return Command(spec.argv_entry, {"PATH": "/usr/bin:/bin", **marks, **spec.env}, spec.working_dir)

@@ -11,13 +11,14 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from farnode.runner.storage import hosts, sitepath, subpath
+from farnode.runner.storage import hosts, sitepath, subpath, threads
 from farnode.runner.storage.content import Content
 from farnode.runner.storage.removal import remove
 
@@ -547,3 +548,21 @@ def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
     remove(str(tmp_path / "never-was"))
     assert [one.name for one in entries(str(tmp_path))] == ["kept"]
     assert (tmp_path / "kept/file").exists()
+
+
+def test_a_file_server_that_does_not_answer_holds_only_those_who_mount_from_it(tmp_path: Path) -> None:
+    answer = threading.Event()
+
+    async def scenario(stage: Stage) -> None:
+        waiting = [threads.run(threads.SITE, answer.wait) for _ in range(threads.SITE._max_workers)]
+        try:
+            stage.start(uid="u1", volumes=[path(tmp_path, "Directory")], containers=[shell("true", mounts=[mount()])])
+            stage.start(uid="u2", volumes=[files(file("key", "k"))], containers=[shell("true", mounts=[mount()])])
+            assert (await stage.ended("u2"))["phase"] == "Succeeded"
+            assert stage.now("u1") == {"init_containers": [], "containers": []}
+        finally:
+            answer.set()
+        assert (await stage.ended("u1"))["phase"] == "Succeeded"
+        await asyncio.gather(*waiting)
+
+    play(tmp_path, scenario)

@@ -125,6 +125,17 @@ def test_each_node_of_a_job_has_its_own_allocation(site: Path) -> None:
     )
 
 
+def test_the_sites_srun_need_not_be_on_the_path(site: Path) -> None:
+    python(site, "python3")
+    (site / "tools").mkdir()
+    done = nodes(site, 2, FARNODE_SRUN=str(site / "none"))
+    assert done.returncode == 0, done.stderr
+    (site / "bin/srun").rename(site / "tools/srun")
+    again = {"SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "4", "FARNODE_GANG": str(SCRIPT)}
+    done = run(site, FARNODE_ALLOCATION=str(site / "nonce"), FARNODE_SRUN=str(site / "tools/srun"), **again)
+    assert done.returncode == 0, done.stderr
+
+
 def test_one_nodes_failure_is_the_jobs_when_all_have_ended(site: Path) -> None:
     python(site, "python3")
     (site / "nonce1/status").write_text("9")

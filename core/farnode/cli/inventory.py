@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from farnode.cli import words
-from farnode.cli.overview import calls_left, counts, state, tally
+from farnode.cli.overview import calls_left, counts, jobs_of, phases, state
 from farnode.errors import FarnodeError
-from farnode.model.api import SiteAllocation, SiteView
+from farnode.model.api import SiteView
 
 HEADING = [
     *("NAME", "STATE", "PODS", "ALLOCATIONS", "PILOTS", "CALLS LEFT"),
@@ -22,13 +22,13 @@ def row(name: str, site: SiteView | FarnodeError, default: str | None) -> list[s
     marked = f"{name} *" if name == default else name
     if isinstance(site, FarnodeError):
         return [marked, "Away", *[""] * (len(HEADING) - 3), str(site)]
-    allocations, calls = site.get("allocations") or (), site.get("calls")
+    jobs, calls = jobs_of(site.get("allocations") or ()), site.get("calls")
     return [
         marked,
         state(site),
         counts(site.get("pods") or {}),
-        counts(_phases(allocations)),
-        counts(_phases([one for one in allocations if one.get("kind") == "pilot"])),
+        counts(phases(jobs)),
+        counts(phases(job for job in jobs if job[0].get("kind") == "pilot")),
         calls_left(calls) if calls else "",
         str(len(site.get("offers") or ())),
         ", ".join(dict.fromkeys(gpu for offer in site.get("offers") or () for gpu in _gpus(offer))),
@@ -61,7 +61,3 @@ def _offer(offer: Mapping[str, Any]) -> list[str]:
 
 def _gpus(offer: Mapping[str, Any]) -> list[str]:
     return [f"{gpu['count']} {gpu.get('model') or gpu['vendor']}" for gpu in offer.get("gpus") or ()]
-
-
-def _phases(allocations: Sequence[SiteAllocation]) -> Mapping[str, int]:
-    return tally(str(allocation.get("phase") or "?") for allocation in allocations)

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from farnode.cli import facts, tables, words
+from farnode.cli.section import Section
 from farnode.model.api import CallsView, NodeHoursView, SiteAllocation, SiteView, WaitingView
 
-_WORDS = 12
-"""Columns of a terminal that the words of a table need to be of any use."""
+_OWNERS = 8
+"""Those with the most node-hours, who are named."""
 _QUEUED = "queued"
 _RUNNING = "running"
 
 Job = list[SiteAllocation]
 """What is one job of the batch system: the nodes of a gang, or one allocation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A table of which any number of rows may be shown, the first being the most telling. The last column holds words;
-    `spare` are the columns that go first where there is not the width for all."""
-
-    heading: list[str]
-    rows: list[list[str]]
-    spare: tuple[str, ...] = ()
-
-    def within(self, width: int) -> Section:
-        """With the columns that have room beside the first words of the last one."""
-        section = self
-        for name in self.spare:
-            if section._width() <= width:
-                break
-            section = section._without(section.heading.index(name))
-        return section
-
-    def _width(self) -> int:
-        columns = list(zip(*([self.heading, *self.rows]), strict=True))[:-1]
-        return sum(max(map(len, column)) + tables.GAP for column in columns) + _WORDS
-
-    def _without(self, place: int) -> Section:
-        heading, *rows = [[*row[:place], *row[place + 1 :]] for row in (self.heading, *self.rows)]
-        return replace(self, heading=heading, rows=rows)
-
-    def cut(self, most: int) -> tuple[list[list[str]], str]:
-        """The heading and rows that have room, and what is said of those that have none."""
-        left = len(self.rows) - most
-        return [self.heading, *self.rows[:most]], f"… and {left} more" if left > 0 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +95,8 @@ def _calls(calls: CallsView) -> str:
 def _hours(hours: NodeHoursView) -> str:
     cap = f" of {hours['cap']:g}" if "cap" in hours else ""
     spent = sorted(hours.get("today", {}).items(), key=lambda item: -item[1])
-    listed = ", ".join(f"{owner} {used:.1f}{cap}" for owner, used in spent[:8]) or f"none{cap}"
-    more = f", and {len(spent) - 8} more owners" if len(spent) > 8 else ""
+    listed = ", ".join(f"{owner} {used:.1f}{cap}" for owner, used in spent[:_OWNERS]) or f"none{cap}"
+    more = f", and {len(spent) - _OWNERS} more owners" if len(spent) > _OWNERS else ""
     return f"node-hours today: {listed}{more}"
 
 
@@ -199,7 +168,8 @@ def _says(allocation: SiteAllocation, now: float) -> Iterable[str]:
     idle, expected = allocation.get("idleSeconds"), allocation.get("expectedStart")
     if idle is not None:
         yield f"idle for {words.span(idle)}"
-    if said := allocation.get("words") or allocation.get("reason"):
+    runs = allocation.get("phase") == _RUNNING and not allocation.get("draining")
+    if not runs and (said := allocation.get("words") or allocation.get("reason")):
         yield said
     if allocation.get("phase") == _QUEUED and expected is not None:
         yield f"expected to start in {words.span(expected - now)}" if expected > now else "expected to start now"

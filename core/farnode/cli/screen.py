@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.text import Text
 
 from farnode.cli import tables
-from farnode.cli.overview import Overview, Section
+from farnode.cli.overview import Overview
+from farnode.cli.section import Section
 
 _COLOURS = {"running": "cyan", "queued": "yellow", "draining": "magenta"}
 _LEAST = 4

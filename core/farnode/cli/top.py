@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -39,7 +40,7 @@ def top(once: bool, interval: float, pods: bool, output: str | None) -> None:
     """
     if output:
         click.echo(tables.data(call(AsyncClient.site), output))
-    elif once or not sys.stdout.isatty():
+    elif once or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         click.echo(overview(call(AsyncClient.site), time.time(), pods).text(MOST))
     else:
         call(lambda client: _follow(client, interval, pods))

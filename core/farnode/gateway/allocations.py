@@ -12,6 +12,9 @@ from farnode.model.allocation import AllocationState, Cause, Phase
 GANG_PATIENCE = 120.0
 """Seconds from the first runner of a gang's job to the last: nodes of one job boot their runners within seconds."""
 
+WARNED_EARLY = 60.0
+"""Seconds by which a batch system may warn sooner than it was asked to: Slurm's `--signal`."""
+
 REFUSED, REFUSED_NOW = "Refused", "RefusedForNow"
 """Reasons of allocations that the batch system did not take: never, or not at this moment."""
 
@@ -132,6 +135,7 @@ class Allocations(Attempts):
     def _over(self, allocation: AllocationRecord, state: AllocationState, at: float) -> None:
         """The batch system calls the allocation ended: read what its runner left, now if its processes are surely
         dead, else when the runner must have fenced itself."""
+        state = self._judged(allocation, state, at)
         allocation = replace(
             allocation,
             phase=Phase.ENDED.value,
@@ -148,6 +152,13 @@ class Allocations(Attempts):
             pod = self.pods[uid]
             self._effects.append(s.StopPod(allocation.nonce, uid, pod.attempt, 0.0, ALLOCATION_ENDING, state.words))
         self._effects.append(s.DrainRunner(allocation.nonce))
+
+    def _judged(self, allocation: AllocationRecord, state: AllocationState, at: float) -> AllocationState:
+        """A runner that is warned of the end of its time ends its pods, and thereby its job, before that end."""
+        near = allocation.ends_at is not None and at >= allocation.ends_at - allocation.request.warning - WARNED_EARLY
+        if state.cause is Cause.COMPLETED and near and self.bound.get(allocation.nonce):
+            return replace(state, cause=Cause.WALLTIME, words="its time was nearly up")
+        return state
 
     # ---- its runner ----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,12 @@
-"""What the machine decided, as messages to a runner: pure."""
+"""What the machine decided, as messages to a runner and as the bytes of them: pure."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
+
+import orjson
 
 from farnode.gateway import stimuli as s
 from farnode.wire.messages import Inputs, PodOrder
@@ -28,3 +32,16 @@ def inputs(order: PodOrder) -> Inputs:
     volumes = [volume for volume in order["volumes"] if volume["kind"] == "files"]
     attempt, version = order["attempt"], order["inputs"]
     return Inputs(type="inputs", uid=order["uid"], attempt=attempt, version=version, volumes=volumes)
+
+
+def encoded(message: Any) -> bytes:
+    """As JSON."""
+    try:
+        return orjson.dumps(message)
+    except TypeError:  # half a surrogate pair, or a number beyond 64 bits
+        return json.dumps(message, separators=(",", ":")).encode()
+
+
+def start(orders: Iterable[bytes]) -> bytes:
+    """The message that has these orders carried out."""
+    return b'{"type":"start","pods":[' + b",".join(orders) + b"]}"

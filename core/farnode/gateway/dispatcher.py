@@ -14,7 +14,8 @@ from typing import Any
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.batch import BatchSystem, Cadence
-from farnode.gateway.commands import command, inputs
+from farnode.gateway.commands import command, encoded, inputs, start
+from farnode.gateway.empty_seats import EmptySeats
 from farnode.gateway.engine import Engine
 from farnode.gateway.gangs import peers
 from farnode.gateway.images import ImageStore
@@ -26,7 +27,6 @@ from farnode.gateway.storage import Keeper
 from farnode.model.offer import Offer
 from farnode.model.order import order
 from farnode.providers.port import AllocationProvider
-from farnode.wire.frames import encode_message
 from farnode.wire.messages import Limits, PodOrder
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Dispatcher:
         self._storage = storage
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[str, str]] = set()
+        self._empty_seats = EmptySeats(engine, runners, spool)
         self._batch = BatchSystem(engine, provider, runners, cadence, self._prepare)
 
     @property
@@ -78,16 +79,22 @@ class Dispatcher:
 
     def perform(self, effects: Iterable[s.Effect]) -> None:
         starts: dict[str, list[Any]] = {}
+        acks: dict[str, s.AckEvents] = {}
         for effect in effects:
             match effect:
                 case s.StartPod(nonce, uid):
                     starts.setdefault(nonce, []).append(uid)
+                    continue
+                case s.AckEvents(nonce):  # the last one says it all
+                    acks[nonce] = effect
                     continue
                 case s.StopPod(nonce) | s.DrainRunner(nonce) if nonce in starts:
                     self._start(nonce, starts.pop(nonce))
             self._do(effect)
         for nonce, uids in starts.items():
             self._start(nonce, uids)
+        for ack in acks.values():
+            self._do(ack)
 
     def _do(self, effect: s.Effect) -> None:
         match effect:
@@ -113,44 +120,45 @@ class Dispatcher:
 
     def _start(self, nonce: str, uids: Sequence[str]) -> None:
         """Orders go in messages of some `START_BYTES`; one that cannot be made or sent ends its pod alone."""
-        waiting: list[PodOrder] = []
+        waiting: list[bytes] = []
+        names: list[str] = []
         size = 0
         for uid in uids:
             pod = self._machine.pods.get(uid)
             if pod is None or pod.nonce != nonce:
                 continue
             try:
-                made = self._order(pod)
-                length = len(encode_message(made))
+                made = encoded(self._order(pod))
             except Exception as error:
                 log.exception("pod %s: its order cannot be made", uid)
                 self._fail(uid, f"its order cannot be made: {error}")
                 continue
-            if length > ORDER_BYTES:
-                self._fail(uid, f"with its inputs it is {length} bytes; a runner takes {ORDER_BYTES}")
+            if len(made) > ORDER_BYTES:
+                self._fail(uid, f"with its inputs it is {len(made)} bytes; a runner takes {ORDER_BYTES}")
                 continue
-            if waiting and size + length > START_BYTES:
-                self._runners.send(nonce, {"type": "start", "pods": waiting})
+            if waiting and size + len(made) > START_BYTES:
+                self._runners.post(nonce, start(waiting))
                 waiting, size = [], 0
-            log.info("pod %s attempt %d: goes to allocation %s", pod.uid, pod.attempt, nonce)
             waiting.append(made)
-            size += length
-        self._runners.send(nonce, {"type": "start", "pods": waiting})
+            names.append(f"{uid} attempt {pod.attempt}")
+            size += len(made)
+        if waiting:
+            self._runners.post(nonce, start(waiting))
+            log.info("allocation %s: gets pods %s", nonce, ", ".join(names))
 
     def _update_inputs(self, nonce: str, uid: str) -> None:
         pod = self._machine.pods.get(uid)
         if pod is None or pod.nonce != nonce:
             return
         try:
-            message = inputs(self._order(pod))
-            length = len(encode_message(message))
+            message = encoded(inputs(self._order(pod)))
         except Exception:
             log.exception("pod %s: its new inputs cannot be sent", uid)
             return
-        if length > ORDER_BYTES:
-            log.error("pod %s: its new inputs are %d bytes; a runner takes %d", uid, length, ORDER_BYTES)
+        if len(message) > ORDER_BYTES:
+            log.error("pod %s: its new inputs are %d bytes; a runner takes %d", uid, len(message), ORDER_BYTES)
             return
-        self._runners.send(nonce, message)
+        self._runners.post(nonce, message)
 
     def _order(self, pod: PodRecord) -> PodOrder:
         made = order(
@@ -233,6 +241,7 @@ class Dispatcher:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._batch.run())
+            group.create_task(self._empty_seats.run())
             group.create_task(self._tick_loop())
             group.create_task(self._collect_loop())
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -31,6 +31,8 @@ RETRY = 1.0
 """Seconds between tries to write a database that cannot be written."""
 INBOX = 10_000
 """Stimuli waiting; beyond it senders wait."""
+LINE = 50
+"""Pods in a line of the log."""
 GATHER, CROWD = 0.005, 16
 """Seconds from one batch to the next while more than so many pods are with their runners: a transaction costs as much
 as
@@ -121,6 +123,9 @@ class Engine:
         while True:
             try:
                 await loop.run_in_executor(self._thread, self._store.commit, batch)
+            except asyncio.CancelledError:
+                self._thread.shutdown()  # the store is closed next, and must not be under a thread that writes
+                raise
             except sqlite3.OperationalError as error:
                 if self.problem is None:
                     log.error("the database cannot be written: %s", error)
@@ -175,15 +180,10 @@ class Engine:
             self._order.pop(uid, None)
             if pod is not None:
                 self._order[uid] = seq
-                self._tell_log(pod)
         self._gone.extend(batch.gone)
+        _tell_log([pod for _, pod in batch.pods.values() if pod is not None and pod.stage is Stage.ENDED])
         news, self._news = self._news, asyncio.Event()
         news.set()
-
-    def _tell_log(self, pod: PodRecord) -> None:
-        if pod.stage is Stage.ENDED and log.isEnabledFor(logging.INFO):
-            reason = pod.status.get("reason", "")
-            log.info("pod %s attempt %d: %s %s", pod.uid, pod.attempt, pod.status.get("phase"), reason)
 
     def changes(self, after: int) -> list[tuple[int, str, str | None]]:
         """(seq, uid, owner if it is gone) of all that changed after `after`, oldest first."""
@@ -216,6 +216,17 @@ class Engine:
                     await news.wait()
             except TimeoutError:
                 yield []
+
+
+def _tell_log(ended: Sequence[PodRecord]) -> None:
+    """Some in a line: a line costs more than what it says."""
+    for begin in range(0, len(ended), LINE):
+        log.info("ended: pods %s", ", ".join(map(_ending, ended[begin : begin + LINE])))
+
+
+def _ending(pod: PodRecord) -> str:
+    words = (pod.uid, f"attempt {pod.attempt}", pod.status.get("phase"), pod.status.get("reason"))
+    return " ".join(filter(None, words))
 
 
 def _readable(documents: Mapping[str, Mapping[str, object]]) -> Iterable[tuple[str, Bundle]]:

@@ -26,7 +26,6 @@ from farnode.gateway.records import AllocationRecord, ClaimRecord, Life, PodReco
 from farnode.gateway.state import Rules
 from farnode.model.bundle import Bundle
 from farnode.model.image import Image
-from farnode.model.status import waiting_status
 
 
 class Machine(Allocations, Claims, Pulling):
@@ -104,12 +103,10 @@ class Machine(Allocations, Claims, Pulling):
         self.bundles[pod.uid] = event.bundle
         self.demands[pod.uid] = event.bundle.demand
         self.changed.bundles.add(pod.uid)
-        status = waiting_status(pod, "ContainerCreating", "waiting for images", at=event.at)
-        record = PodRecord(pod.uid, event.owner, event.at, Stage.IMAGES, status, event.runtime)
+        record = PodRecord(pod.uid, event.owner, event.at, Stage.IMAGES, {}, event.runtime)
         if pod.ignored:
             words = "; ".join(f"{ignored.field}: {ignored.reason}" for ignored in pod.ignored)
             record = self._note(record, event.at, "FieldsIgnored", words)
-        self._save(record)
         self._await_images(record, event.at)
 
     def _await_images(self, record: PodRecord, at: float) -> None:
@@ -118,8 +115,10 @@ class Machine(Allocations, Claims, Pulling):
         if record.runtime == "process" and not pod.image_volumes and not bundle.claims:  # has nothing to wait for
             images = {container.image: Image(container.image) for container in pod.all_containers}
             self._queue(record, tuple(images.values()), at)
-        else:
-            self._effects.append(s.FetchImages(record.uid))
+            return
+        if not record.status:
+            record = self._save(replace(record, status=self._waiting(record, "waiting for images", at)))
+        self._effects.append(s.FetchImages(record.uid))
 
     def _queue(self, pod: PodRecord, images: tuple[Image, ...], at: float) -> None:
         status = self._waiting(pod, "waiting for room at the site", at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import logging
 import os
@@ -70,6 +71,7 @@ class Running:
 
 def serve(config_path: Path) -> None:
     """Run until SIGTERM or SIGINT; pods go on without a gateway and are found again by the next."""
+    gc.set_threshold(50_000, 20, 100)  # next to nothing here is cyclic garbage, and what is kept is not to be walked
     os.umask(0o077)  # whatever is written, by image tools too, is this account's alone
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -117,8 +119,11 @@ def _account() -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    """Whole or not at all, whoever reads it and whenever this process dies."""
+    new = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
+    new.replace(path)
 
 
 @asynccontextmanager

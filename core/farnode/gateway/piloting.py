@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from farnode.gateway import stimuli as s
@@ -57,8 +57,10 @@ class Piloting:
             until = record.ended + min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))
             self._setbacks[pool] = Setback(tries, until, record.words or record.reason, record.reason == REFUSED)
 
-    def ask(self, offers: Sequence[Offer], spare: Spare, settled: Settling, at: float) -> Iterator[s.Stimulus]:
-        records = dict(self._rooms.pilots())
+    def ask(
+        self, offers: Sequence[Offer], spare: Spare, settled: Settling, connected: Callable[[str], bool], at: float
+    ) -> Iterator[s.Stimulus]:
+        records = dict(self._rooms.pilots(connected, at))
         kept = {offer.name for offer in offers if offer.standing and self._means.policy.share}
         pilots = [each for each in records if each.pool.offer not in kept]
         loads: list[Load] = []

@@ -70,17 +70,17 @@ class Planner:
             yield bound
         if self.offers and at >= self._ask_at:
             self._ask_at = at + ASK_AGAIN
-            yield from self._ask(at)
+            yield from self._ask(at, connected)
         elif self._ask_at > at:
             self.wake_at = self._ask_at
         self._note(touched, at)
 
-    def _ask(self, at: float) -> Iterator[s.Stimulus]:
+    def _ask(self, at: float, connected: Callable[[str], bool]) -> Iterator[s.Stimulus]:
         live = [self._machine.allocations[nonce] for nonce in self._rooms.live]
         spare, settled = Spare(self.offers, live), Settling(at)
         yield from self._ganging.ask(spare, at)
         yield from self._dedicating.ask(live, spare, settled, at)
-        yield from self._piloting.ask(self.offers, spare, settled, at)
+        yield from self._piloting.ask(self.offers, spare, settled, connected, at)
         self.wake_at = settled.wake_at
 
     def _follow_records(self, at: float) -> set[str]:

@@ -16,6 +16,8 @@ from farnode.scheduler.room import Room
 
 LATELY = 10.0
 """Seconds."""
+RETURN = 30.0
+"""Seconds from a runner's last word within which it is expected back, after a gateway's restart or a broken link."""
 
 
 class Rooms:
@@ -156,14 +158,15 @@ class Rooms:
         room = self._rooms.get(nonce)
         return None if room is None else room.load
 
-    def pilots(self) -> Iterator[tuple[Pilot, AllocationRecord]]:
+    def pilots(self, connected: Callable[[str], bool], at: float) -> Iterator[tuple[Pilot, AllocationRecord]]:
         """Those that take pods, or will when they have begun."""
         for nonce in self.live:
             record = self._machine.allocations[nonce]
             if record.pod is None and self._is_open(nonce):
-                yield self._pilot(record), record
+                away = not connected(nonce) and at - (record.heard or at) < RETURN
+                yield self._pilot(record, away), record
 
-    def _pilot(self, record: AllocationRecord) -> Pilot:
+    def _pilot(self, record: AllocationRecord, away: bool) -> Pilot:
         room, pool = self._rooms.get(record.nonce), pool_of(record.request, record.offer, record.owner)
         request = record.request
         if room is None:
@@ -181,6 +184,7 @@ class Rooms:
             since=record.started,
             ends_at=record.ends_at,
             least=self._least(record),
+            away=away,
         )
 
 

@@ -21,9 +21,10 @@ from typing import Any
 
 from farnode.errors import Invalid, Unreachable
 from farnode.gateway import stimuli as s
+from farnode.gateway.commands import encoded
 from farnode.gateway.records import AllocationRecord, Life
-from farnode.gateway.reports import read_events, read_hello
-from farnode.wire.frames import ProtocolError, encode_message
+from farnode.gateway.reports import decode, read_events, read_hello
+from farnode.wire.frames import Kind, ProtocolError, encode
 from farnode.wire.link import Link, Stream
 from farnode.wire.messages import PROTOCOL, Hello
 
@@ -121,8 +122,8 @@ class Runner:
     outbox: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     unsent: int = 0
 
-    def send(self, message: Any) -> None:
-        data = encode_message(message)
+    def send(self, message: bytes) -> None:
+        data = encode(Kind.MESSAGE, 0, message)
         self.unsent += len(data)
         if self.unsent > UNSENT:
             self.link.close()
@@ -186,12 +187,15 @@ class Runners:
         if self._visits:  # else they are cancelled half-way, which asyncio logs as an error
             await asyncio.wait(self._visits, timeout=CLOSING)
 
-    def send(self, nonce: str, message: Any) -> bool:
-        """Whether the runner is connected; a message to one that is not is repeated when it comes."""
+    def send(self, nonce: str, message: Any) -> None:
+        """A message to a runner that is not connected is lost; what it says is repeated when the runner comes."""
+        self.post(nonce, encoded(message))
+
+    def post(self, nonce: str, message: bytes) -> None:
+        """As `send`, of what is encoded already."""
         runner = self.connected.get(nonce)
         if runner is not None:
             runner.send(message)
-        return runner is not None
 
     async def open(self, nonce: str | None, **fields: Any) -> Stream:
         """A stream to a runner; Unreachable while it is not connected."""
@@ -204,7 +208,7 @@ class Runners:
             raise Unreachable("the pod's runner is not connected now; try again", retry_after=5) from error
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = Link(reader, writer)
+        link = Link(reader, writer, decode)
         visit = _Visit(self, link)
         task = asyncio.current_task()
         assert task is not None
@@ -256,7 +260,7 @@ class Runners:
             events = read_events(message.get("events"))
             await self._tell(s.RunnerEvents(self._clock(), runner.nonce, runner.incarnation, events))
         elif kind == "ping":
-            runner.send({"type": "pong", "time": self._clock()})
+            runner.send(encoded({"type": "pong", "time": self._clock()}))
             await self._tell(s.RunnerHeard(self._clock(), runner.nonce))
         elif kind == "bye":
             self._forget(runner)

@@ -84,9 +84,7 @@ class Gateway:
     async def submit(self, caller: Caller, bundles: Sequence[Any]) -> list[Verdict]:
         if self._planner.draining:
             raise Transient(f"site {self._facts.site} is being drained and takes no new pods", retry_after=60)
-        room = self._facts.pods_per_owner - sum(
-            pod.owner == caller.owner and pod.stage is not Stage.ENDED for pod in self._machine.pods.values()
-        )
+        room = self._facts.pods_per_owner - self._machine.live[caller.owner]
         verdicts: list[Verdict] = []
         stimuli: list[s.Stimulus] = []
         seen: set[str] = set()

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -114,14 +115,22 @@ class Spool:
                 return text[-1000:]
         return ""
 
-    def open_log(self, nonce: str, uid: str, name: str, known: Iterable[str]) -> BinaryIO:
-        """What is kept of a log, as one file; NotFound when it was removed or never written. `known` are names that
-        the runner told of, which a network file system may not list yet."""
+    def status(self, nonce: str) -> int | None:
+        """The exit status of the job script on a gang's node, where it has ended; it says so last of all."""
+        try:
+            text = (self.directory(nonce) / "over").read_text(errors="replace").strip()
+        except OSError:
+            return None
+        return int(text) if re.fullmatch("[0-9]{1,3}", text) else None
+
+    def open_log(self, nonce: str, uid: str, name: str, known: Mapping[str, int]) -> BinaryIO:
+        """What is kept of a log, as one file; NotFound when it was removed or never written. `known` are sizes by names
+        that the runner told of: a network file system may not list them yet, and those without a byte were not made."""
         directory = self.directory(nonce) / "pods" / uid
         with suppress(FileNotFoundError):
             names = kept(name, known) or kept(name, (one.name for one in directory.iterdir()))
             if names:
-                return open_files([str(directory / one) for one in names])
+                return open_files([str(directory / one) for one in names if known.get(one) != 0])
         raise NotFound(f"the log {name} is not kept any more, or was never written")
 
     def remove_pod(self, nonce: str, uid: str) -> None:

@@ -70,6 +70,8 @@ class State:
         """Uids of those whose record goes when they have ended."""
         self.users: Counter[str] = Counter()
         """How many pods name an allocation, ended ones too."""
+        self.live: Counter[str] = Counter()
+        """How many pods of an owner have not ended."""
         self.bound: dict[str, set[str]] = {}
         """Uids in stage BOUND by allocation."""
         self.changed = Changed()
@@ -100,6 +102,7 @@ class State:
         if old is not None:
             self._unindex(old, pod.stage)
         self.stages[pod.stage].setdefault(pod.uid)
+        self.live[pod.owner] += pod.stage is not Stage.ENDED
         if pod.nonce:
             self.users[pod.nonce] += 1
         if pod.stage is Stage.BOUND and pod.nonce:
@@ -112,6 +115,7 @@ class State:
         """`stage`: the one it comes to, where it keeps its place if it was there."""
         if old.stage is not stage:
             del self.stages[old.stage][old.uid]
+        self.live[old.owner] -= old.stage is not Stage.ENDED
         if old.nonce:
             self.users[old.nonce] -= 1
         if old.stage is Stage.BOUND and old.nonce:

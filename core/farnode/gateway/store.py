@@ -161,12 +161,11 @@ def dump(value: object) -> str:
 
 def encode(value: Any) -> Any:
     """A record as JSON's types, by its fields; fields that have their default are left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {
-            name: encode(getattr(value, name))
-            for name, default in _defaults(type(value))
-            if getattr(value, name) != default
-        }
+    kind: type = type(value)
+    if kind in _PLAIN:
+        return value
+    if (defaults := _defaults(kind)) is not None:
+        return {name: encode(one) for name, default in defaults if (one := getattr(value, name)) != default}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list):
@@ -174,9 +173,12 @@ def encode(value: Any) -> Any:
     return value
 
 
+_PLAIN = frozenset((str, int, float, bool, dict, type(None)))
+
+
 @cache
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    return tuple((item.name, item.default) for item in fields(kind))
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    return tuple((item.name, item.default) for item in fields(kind)) if is_dataclass(kind) else None
 
 
 def decode(kind: type, value: Mapping[str, Any]) -> Any:

@@ -106,6 +106,8 @@ class Connection:
         self._heard = self._confirmed = now()
         self._unanswered: deque[float] = deque()
         self._welcomed = asyncio.Event()
+        self._link: Link | None = None
+        self._leaving = False
 
     @property
     def overdue(self) -> float:
@@ -118,9 +120,9 @@ class Connection:
         return self._welcomed.is_set() and now() - self._heard < MISSED * self._heartbeat
 
     async def run(self) -> None:
-        """Never returns; raises Refused."""
+        """Returns after `leave`; raises Refused."""
         pause = SHORTEST_PAUSE
-        while True:
+        while not self._leaving:
             try:
                 await self._talk()
             except Refused:
@@ -133,6 +135,12 @@ class Connection:
                     self._welcomed.clear()
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def leave(self) -> None:
+        """Say goodbye, as the last word of all, and hang up when it is sent. OSError when nobody hears it."""
+        self._leaving = True
+        if self._link is not None:
+            await self._link.leave({"type": "bye"})
 
     async def silence(self) -> float:
         """Return when the gateway may not have heard us for as long as it waits: that many seconds.
@@ -148,7 +156,7 @@ class Connection:
     async def _talk(self) -> None:
         gateway = Gateway.read(self._path)
         reader, writer = await dial(gateway)
-        link = Link(reader, writer)
+        link = self._link = Link(reader, writer)
         hello = self._hello()
         if self._session:
             hello["session"] = self._session

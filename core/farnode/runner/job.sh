@@ -4,8 +4,9 @@
 # is the allocation's nonce; FARNODE_PYTHON, optional, a Python to prefer. Sources nothing and evaluates nothing.
 # In a job array FARNODE_ALLOCATION lacks the end of the nonce, which is `-` and the element's index. With FARNODE_GANG,
 # where this file lies on the spool, each node of the job gets a runner: this is then the script of the job, which
-# starts itself on each with the argument `seat`, and there the nonce ends with the node's place in the job. The file
-# `seat` then holds the pid that is to be warned.
+# starts itself on each, by FARNODE_SRUN or an srun on PATH, with the argument `seat`, and there the nonce ends with the
+# node's place in the job. The file `seat` then holds the pid that is to be warned, and `over` the exit status when
+# nothing is left on that node.
 # Exits with the runner's status; 78 when this node cannot run it (the words are in $FARNODE_ALLOCATION/problem).
 
 # The mark by which an allocation's processes are found must not be on this shell's own subshells.
@@ -90,7 +91,7 @@ attend() { # wait for the supervisor's end, and set status
 }
 
 on_each_node() { # this script, with an argument; WaitTime, or one that fails, must not end the others
-    srun --overlap --mem=0 --mpi=none --no-kill --kill-on-bad-exit=0 --wait=0 --export=ALL \
+    "$srun" --overlap --mem=0 --mpi=none --no-kill --kill-on-bad-exit=0 --wait=0 --export=ALL \
         --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
         --cpus-per-task="$SLURM_CPUS_PER_TASK" /bin/sh "$FARNODE_GANG" "$1" </dev/null &
 }
@@ -106,6 +107,8 @@ lead() { # a runner on each node, until all have ended. Slurm gives TERM to the 
 }
 
 if [ -n "$FARNODE_GANG" ]; then
+    srun=$FARNODE_SRUN
+    [ -x "$srun" ] || srun=srun
     [ -n "$1" ] || lead
     place=$SLURM_PROCID
 else
@@ -127,6 +130,7 @@ trap 'pass_on USR2' USR2
 if [ "$1" = seat ]; then
     exec >>job.out 2>&1
     echo $$ >seat
+    trap 'echo $? >over' EXIT
 fi
 find_python
 

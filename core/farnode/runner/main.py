@@ -90,6 +90,7 @@ class Runner:
         self._streams = Streams(self._roster, Stats(self._host, os.environ))
         self._connection = Connection(path, self._journal, self._hello, self._handle)
         self._drain = asyncio.Event()
+        self._lost = False
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -101,9 +102,8 @@ class Runner:
             await self._ending
             await self._roster.empty()
             if self._connection.alive:
-                last = asyncio.gather(self._streams.finish(), self._journal.all_acknowledged())
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(last, FLUSH)
+                with contextlib.suppress(asyncio.TimeoutError, OSError):
+                    await asyncio.wait_for(self._last_words(), FLUSH)
         finally:
             for task in tasks:
                 task.cancel()
@@ -112,6 +112,14 @@ class Runner:
             self._host.resources.close()
             self._host.readers.close()
             self._journal.close()
+
+    async def _last_words(self) -> None:
+        """After those of streams and the last events, that it ended in order, if it did."""
+        while self._journal.pending or not self._roster.idle or self._streams.any:
+            await self._roster.empty()
+            await asyncio.gather(self._streams.finish(), self._journal.all_acknowledged())
+        if not self._lost:
+            await self._connection.leave()
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
         return [self._connected(), self._unheard(), self._idle(), self._drained(), self._journal.keep_writing()]
@@ -122,6 +130,11 @@ class Runner:
         self._roster.end(grace, reason, message)
         if not self._ending.done():
             self._ending.set_result(None)
+
+    def _lose(self, message: str) -> None:
+        """End out of order: who is above or beyond us may believe us dead."""
+        self._lost = True
+        self._end(0, "RunnerLost", message)
 
     def _watch_signals(self) -> None:
         """Not by the loop's own handlers: when hundreds of processes die in one moment, it loses signals."""
@@ -146,16 +159,16 @@ class Runner:
 
     def _lost_supervisor(self, lifeline: int) -> None:
         asyncio.get_running_loop().remove_reader(lifeline)
-        self._end(0, "RunnerLost", "the process that supervises the runner died")
+        self._lose("the process that supervises the runner died")
 
     async def _connected(self) -> None:
         try:
             await self._connection.run()
         except Refused as refused:
-            self._end(0, "RunnerLost", f"the gateway refused the runner: {refused}")
+            self._lose(f"the gateway refused the runner: {refused}")
         except Exception:
             logger.exception("the connection failed for good")
-            self._end(0, "RunnerLost", "the runner failed at its connection to the gateway")
+            self._lose("the runner failed at its connection to the gateway")
 
     def _fence(self) -> None:
         """In a thread: where the spool hangs, so does the loop, and this must end the pods all the same. The
@@ -166,7 +179,7 @@ class Runner:
 
     async def _unheard(self) -> None:
         seconds = await self._connection.silence()
-        self._end(0, "RunnerLost", f"the gateway was not heard for {seconds:g} s")
+        self._lose(f"the gateway was not heard for {seconds:g} s")
 
     async def _idle(self) -> None:
         while True:
@@ -208,7 +221,7 @@ class Runner:
         kind = message["type"]
         if kind == "start":
             for order in message["pods"]:
-                self._roster.start(order)
+                self._start(order)
         elif kind == "stop":
             self._roster.stop(message)
         elif kind == "inputs":
@@ -219,6 +232,15 @@ class Runner:
             self._drain.set()
         elif kind == "open":
             self._streams.open(link, message)
+
+    def _start(self, order: Any) -> None:
+        """Each alone: one that is not understood takes no other with it."""
+        try:
+            self._roster.start(order)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.exception("an order is not understood")
+            with contextlib.suppress(KeyError, TypeError):  # it does not even say whose it is
+                self._roster.refuse(order, f"the runner does not understand the pod's order: {error!r}")
 
 
 async def serve(settings: Settings) -> None:

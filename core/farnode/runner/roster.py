@@ -44,6 +44,8 @@ class Roster:
         self._claims: dict[Pod, Claims] = {}
         self._starting = asyncio.Lock()
         self._slice_ends = 0.0
+        self._strays = False
+        """Whether there may be processes that nobody knows whose they are."""
 
     @property
     def idle(self) -> bool:
@@ -60,7 +62,8 @@ class Roster:
         return self._pods.get(uid, {}).get(attempt)
 
     def start(self, order: PodOrder) -> None:
-        """A known attempt is announced again; a newer one waits for the end of the older, which is killed."""
+        """A known attempt is announced again; a newer one waits for the end of the older, which is killed. KeyError,
+        TypeError, ValueError or AttributeError for an order that is none."""
         known = self.get(order["uid"], order["attempt"])
         if known is not None:
             self._announce(known)
@@ -74,6 +77,11 @@ class Roster:
         elif self.draining:
             pod.fail("AllocationEnding", self.draining)
         self._tasks[pod.key] = asyncio.get_running_loop().create_task(self._run(pod, older))
+
+    def refuse(self, order: PodOrder, words: str) -> None:
+        """It cannot be started for what it says. KeyError or TypeError where it does not say which attempt it is."""
+        message: Stop = {"uid": order["uid"], "attempt": order["attempt"], "reason": "RunnerError", "message": words}
+        self._record([self._unknown(message)])
 
     def stop(self, message: Stop) -> None:
         pod = self.get(message["uid"], message["attempt"])
@@ -120,8 +128,9 @@ class Roster:
             self._admit(pod)
             evictions.add(pod)
             await pod.run()
-            if not pod.clean:
-                await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
+            self._strays = self._strays or not pod.clean
+            if self._strays:
+                self._strays = not await self._host.leftovers.clear_unmarked(alone=lambda: len(self._tasks) == 1)
         finally:
             evictions.remove(pod)
             self._devices.give_back(pod.gpus)

@@ -102,7 +102,7 @@ class Place:
 class Pilot:
     """One that is asked for (`begun` False) or runs, from `since` to `ends_at` (None: without end). `used` is what its
     pods have of `size`; `idle_since` when the last of them ended, None while there are any. `least` seconds are what a
-    pod needs here that does not say how long it runs."""
+    pod needs here that does not say how long it runs. `away`: its runner is expected back any moment."""
 
     nonce: str
     pool: Pool
@@ -113,6 +113,11 @@ class Pilot:
     since: float | None = None
     ends_at: float | None = None
     least: float = 0.0
+    away: bool = False
+
+    @property
+    def free(self) -> Size:
+        return self.size.plus(self.used.times(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +188,8 @@ def _more(pilots: Sequence[Pilot], at: float, terms: Terms) -> int:
 
 
 def _uncovered(loads: Sequence[Load], pilots: Sequence[Pilot]) -> list[Load]:
-    """What is left when all that is asked for has begun."""
-    rooms = [pilot.size for pilot in pilots if not pilot.begun]
+    """What is left when all that is asked for has begun, and who is away is back."""
+    rooms = [pilot.free for pilot in pilots if pilot.away or not pilot.begun]
     left = []
     for load in loads:
         count = load.count

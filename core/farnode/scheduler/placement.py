@@ -58,8 +58,11 @@ def _nodes(placement: Placement, fitting: Sequence[Placement]) -> int:
 
 
 def _too_small(demand: Demand, fitting: Sequence[Placement]) -> Sequence[str]:
-    places = {one.offer.partition or one.offer.name: _nodes(one, fitting) for one in fitting}
-    return [f"{place}: needs {demand.nodes} nodes in one job, has {count} that fit" for place, count in places.items()]
+    places: dict[str, int] = {}
+    for one in fitting:
+        name = one.offer.partition or one.offer.name
+        places[name] = max(places.get(name, 0), _nodes(one, fitting))
+    return [f"{name}: needs {demand.nodes} nodes in one job, has {count} that fit" for name, count in places.items()]
 
 
 def _cost(placement: Placement) -> tuple[bool, int, bool, int]:

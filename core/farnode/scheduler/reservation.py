@@ -1,8 +1,10 @@
 """Rooms kept for pods that have waited too long for space which smaller ones keep taking, and who may enter meanwhile.
 
-A room is kept until its pod has begun, so what is free there only grows: the pod begins, whatever arrives. There is at
-most one for each owner of rooms, partition and kind (with GPUs, without): more would leave more of a site idle at a
-time and serve nobody sooner who waits for the same rooms, and the others are not waited for by the same pods.
+A room is kept until its pod has begun, so what is free there only grows, whatever arrives. Where that takes as long as
+the pod had waited before, a room may be better whose pods do not stay for ever: it is chosen anew.
+
+At most one is kept for each owner of rooms, partition and kind (with GPUs, without): more would leave more of a site
+idle at a time and serve nobody sooner who waits for the same rooms; the others are not waited for by the same pods.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from functools import cached_property
 
 from farnode.model.demand import Demand
 from farnode.scheduler.queue import Line, Queue, Shape
-from farnode.scheduler.room import Room
+from farnode.scheduler.room import Kept, Room
 from farnode.scheduler.terms import Terms
-from farnode.scheduler.vacancy import space_at
+from farnode.scheduler.vacancy import guess_at, sure_at
 
 Pool = tuple[str | None, str | None, bool]
 Likes = tuple[str, str | None, str | None, str | None, bool]
@@ -29,37 +31,35 @@ class Reservations:
         self._rooms = rooms
         self._at = at
         self._terms = terms
-        self._starving: dict[Likes, Shape] = {}
+        self._starving: dict[Likes, Line] = {}
         self._settled: set[Likes] = set()
-        self._space_at: dict[str, float] = {}
+        self._sure_at: dict[str, float] = {}
         self._kept: dict[Pool, Room] = {}
         for room in rooms:
             if room.kept is not None:
-                self._keep_on(room, room.kept, queue)
+                self._keep_on(room, room.kept, queue.line(room.kept.shape))
 
     def starves(self, line: Line) -> bool:
         return self._at - line.since > self._terms.starve_after
 
     def of_priority(self, priority: int) -> list[tuple[Room, Shape]]:
-        kept = [(room, room.kept) for room in self._kept.values() if room.kept is not None]
+        kept = [(room, room.kept.shape) for room in self._kept.values() if room.kept is not None]
         return [(room, shape) for room, shape in kept if shape.demand.priority == priority]
 
     def release(self, room: Room) -> None:
         """Its pod has begun."""
         if room.kept is not None:
-            del self._kept[_pool(room, room.kept)]
+            del self._kept[_pool(room, room.kept.shape)]
             room.kept = None
             self._settled.clear()
 
     def want(self, line: Line) -> None:
         """The first of the line found no space. If it starves, a room is to be kept for it; which one is chosen only
         when somebody behind it would take what it waits for: until then there is nothing to keep."""
-        if not self.starves(line):
-            return
-        shape, demand = line.shape, line.shape.demand
-        likes = (shape.owner, demand.partition, demand.account, demand.qos, demand.gpu is not None)
-        if likes not in self._starving and any(room.could_fit(shape) for room in self._open_to(shape)):
-            self._starving[likes] = shape
+        if self.starves(line):
+            likes = _likes(line.shape)
+            if likes not in self._starving and self._lacks_capacity(line.shape):
+                self._starving[likes] = line
 
     def settle(self, room: Room) -> bool:
         """Before a pod enters the room: keep rooms for those before it who could have had this one. Whether any were
@@ -67,22 +67,26 @@ class Reservations:
         if len(self._settled) == len(self._starving):
             return False
         hurt = [
-            (likes, shape)
-            for likes, shape in self._starving.items()
-            if likes not in self._settled and room.could_fit(shape)
+            (likes, line)
+            for likes, line in self._starving.items()
+            if likes not in self._settled and room.could_fit(line.shape)
         ]
-        for likes, shape in hurt:
+        for likes, line in hurt:
             self._settled.add(likes)
-            self._keep_one(shape)
+            self._keep_one(line)
         return bool(hurt)
 
     def admits(self, room: Room, shape: Shape) -> bool:
         """Whether a pod with space in the room may have it: where the room is kept for another of no lower priority,
         only what that one does not need, or what is surely given back before it could begin."""
-        kept = room.kept
-        if kept is None or kept == shape or shape.demand.priority > kept.demand.priority:
+        if room.kept is None or room.kept.shape == shape:
             return True
-        return _leaves_enough(room, shape.demand, kept.demand) or self._back_in_time(room, shape.demand, kept)
+        demand, kept = shape.demand, room.kept.shape.demand
+        return (
+            demand.priority > kept.priority
+            or _leaves_enough(room, demand, kept)
+            or self._back_in_time(room, demand, kept)
+        )
 
     @cached_property
     def _by_owner(self) -> defaultdict[str | None, list[Room]]:
@@ -94,53 +98,65 @@ class Reservations:
     def _open_to(self, shape: Shape) -> list[Room]:
         return self._by_owner.get(shape.owner, []) + self._by_owner.get(None, [])
 
-    def _keep_on(self, room: Room, shape: Shape, queue: Queue) -> None:
-        line, pool = queue.line(shape), _pool(room, shape)
-        starves = line is not None and self.starves(line)
-        if starves and self._may_serve(room, shape) and pool not in self._kept and not self._has_one(shape):
+    def _keep_on(self, room: Room, kept: Kept, line: Line | None) -> None:
+        pool = _pool(room, kept.shape)
+        starves = line is not None and self.starves(line) and self._may_serve(room, kept.shape)
+        if starves and self._at <= kept.until and pool not in self._kept and not self._has_one(kept.shape):
             self._kept[pool] = room
         else:
             room.kept = None
 
     def _has_one(self, shape: Shape) -> bool:
-        return any(room.kept == shape for room in self._kept.values())
+        return any(room.kept is not None and room.kept.shape == shape for room in self._kept.values())
 
-    def _keep_one(self, shape: Shape) -> None:
-        if self._has_one(shape):
-            return
+    def _lacks_capacity(self, shape: Shape) -> bool:
+        """And nothing else: where there is capacity it waits for a port, and keeping cores would help nobody."""
+        rooms = self._open_to(shape)
+        return any(self._may_serve(room, shape) for room in rooms) and not any(
+            room.has_capacity(shape.demand) and room.kept is None and self._may_serve(room, shape) for room in rooms
+        )
+
+    def _keep_one(self, line: Line) -> None:
+        shape = line.shape
         rooms = [
             room
             for room in self._open_to(shape)
             if room.kept is None and _pool(room, shape) not in self._kept and self._may_serve(room, shape)
         ]
-        if not rooms or any(room.has_capacity(shape.demand) for room in rooms):
-            return  # where there is capacity it waits for a port, and keeping cores would help nobody
-        best = min(rooms, key=lambda room: self._promise(room, shape.demand))
-        best.kept = shape
-        self._kept[_pool(best, shape)] = best
+        if rooms and not self._has_one(shape):
+            best = min(rooms, key=lambda room: self._promise(room, shape.demand))
+            best.kept = Kept(shape, self._until(best, line))
+            self._kept[_pool(best, shape)] = best
+
+    def _until(self, room: Room, line: Line) -> float:
+        """As long again as the pod has waited: however long pods stay, some time that is long enough for them to go."""
+        until = self._at + max(self._terms.default_need, self._at - line.since)
+        sure = sure_at(room, line.shape.demand, self._at)
+        return max(until, sure) if sure < math.inf else until
 
     def _may_serve(self, room: Room, shape: Shape) -> bool:
         return room.could_fit(shape) and room.lasts(shape.demand, self._at, self._terms.default_need)
 
-    def _promise(self, room: Room, demand: Demand) -> tuple[bool, bool, float, float]:
-        """The least is the best: a room that does not end too early, without GPUs for a pod without, expected to have
-        space soonest, the least loaded. A pod that does not say how long it runs is taken to last its default from
-        now."""
-        wasteful = demand.gpu is None and room.gpus > 0
-        expected = space_at(room, demand, self._at)
-        if expected == math.inf:
-            return False, wasteful, self._at + self._terms.default_need, room.load
+    def _promise(self, room: Room, demand: Demand) -> tuple[bool, float, bool, float]:
+        """The least is the best: a room that does not end too early, expected to have space soonest, without GPUs for a
+        pod without, the least loaded."""
+        expected = guess_at(room, demand, self._at, self._terms.default_need)
         late = not room.lasts(demand, expected, self._terms.default_need)
-        return late, wasteful, expected, room.load
+        return late, expected, demand.gpu is None and room.gpus > 0, room.load
 
-    def _back_in_time(self, room: Room, demand: Demand, kept: Shape) -> bool:
+    def _back_in_time(self, room: Room, demand: Demand, kept: Demand) -> bool:
         if demand.walltime is None:
             return False
-        if room.nonce not in self._space_at:  # who enters from now on will have left by then
-            self._space_at[room.nonce] = space_at(room, kept.demand, self._at)
-        expected = self._space_at[room.nonce]
+        if room.nonce not in self._sure_at:  # who enters from now on will have left by then
+            self._sure_at[room.nonce] = sure_at(room, kept, self._at)
         back = self._at + demand.walltime + demand.grace + self._terms.margin
-        return back <= expected < math.inf
+        return back <= self._sure_at[room.nonce] < math.inf
+
+
+def _likes(shape: Shape) -> Likes:
+    """Where it may go."""
+    demand = shape.demand
+    return shape.owner, demand.partition, demand.account, demand.qos, demand.gpu is not None
 
 
 def _pool(room: Room, shape: Shape) -> Pool:

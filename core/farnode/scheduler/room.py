@@ -22,6 +22,13 @@ class Taken(NamedTuple):
     owner: str
 
 
+class Kept(NamedTuple):
+    """For the first pod of a shape, until it has begun or the time is over."""
+
+    shape: Shape
+    until: float
+
+
 @dataclass(slots=True)
 class Use:
     """What pods have in all."""
@@ -59,7 +66,7 @@ class Room:
     ends_at: float | None
     pods: dict[str, Taken] = field(default_factory=dict, init=False)
     default_need: float | None = None
-    kept: Shape | None = None
+    kept: Kept | None = None
     used: dict[str, Use] = field(default_factory=dict, init=False)
     """By owner, where the room is not one owner's."""
     free_millicores: int = field(init=False)

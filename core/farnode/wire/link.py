@@ -7,6 +7,7 @@ log costs the gateway one window of memory, however long the log. A lost connect
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Callable, NamedTuple
@@ -68,7 +69,8 @@ class Stream:
             return None
         item = self._incoming.popleft()
         if isinstance(item, Data) and not self._closed:
-            await self._link.write(encode(Kind.CREDIT, self.number, CREDIT.pack(len(item.data))))
+            with contextlib.suppress(OSError):  # the connection is gone: what came over it is here all the same
+                await self._link.write(encode(Kind.CREDIT, self.number, CREDIT.pack(len(item.data))))
         return item
 
     async def close(self, **result: Any) -> None:
@@ -109,10 +111,17 @@ class Stream:
 class Link:
     """A connection whose `run` hands over control messages until it ends, and feeds the streams meanwhile."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        decode: Callable[[bytes], dict[str, Any]] = decode_message,
+    ) -> None:
+        """`decode` reads control messages; it may be one that is not of the standard library."""
         self.streams: dict[int, Stream] = {}
         self._reader = reader
         self._writer = writer
+        self._decode = decode
         self._next = 1
 
     async def write(self, data: bytes) -> None:
@@ -124,6 +133,12 @@ class Link:
 
     async def send(self, message: Any) -> None:
         await self.write(encode_message(message))
+
+    async def leave(self, message: Any) -> None:
+        """Send a last message, and return when the connection is closed after it. Raises OSError."""
+        self._writer.write(encode_message(message))
+        self.close()
+        await self._writer.wait_closed()
 
     async def open(self, **fields: Any) -> Stream:
         """Open a stream to the other side; `fields` are those of messages.Open."""
@@ -148,7 +163,7 @@ class Link:
                     if frame.stream:
                         self._dispatch(frame)
                     elif frame.kind is Kind.MESSAGE:
-                        await on_message(decode_message(frame.payload))
+                        await on_message(self._decode(frame.payload))
                     else:
                         raise ProtocolError("data outside a stream")
         except OSError:

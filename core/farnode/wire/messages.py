@@ -232,7 +232,7 @@ class EventFrame(TypedDict, total=False):
     `seq` grows by one per runner incarnation, beginning at 1, and is kept on disk until acknowledged. `phase`, `reason`
     and `message` are those of v1.PodStatus. `containers` and `init_containers` are v1.ContainerStatus objects.
     `ended` marks the last event of the attempt: no process of it lives any more; `logs` then gives the final size in
-    bytes of each log file, by its name in the pod's directory.
+    bytes of each log file, by its name in the pod's directory; one of no bytes was never made.
     """
 
     seq: int

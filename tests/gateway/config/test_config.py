@@ -106,6 +106,8 @@ def test_a_full_file(write: Any, tmp_path: Path) -> None:
         ({"runners": {"listen": "host"}}, "runners.listen: 'host' is not an address; accepted: host:port"),
         ({"runtimes": ["docker"]}, "runtimes.0: input should be 'apptainer', 'podman', .* or 'process'; got 'docker'"),
         ({"quotas": {"bundleBytes": "4MB"}}, "quotas.bundleBytes: '4MB' is not a size"),
+        ({"quotas": {"nodeHoursPerDay": 0}}, "quotas.nodeHoursPerDay: input should be greater than 0"),
+        ({"pilots": {"idleAfter": "0s"}}, "pilots.idleAfter: input should be greater than 0"),
         ({"python": "python3 -c"}, "python: string should match pattern"),
         ({"retention": []}, "retention: is not a mapping; accepted: pods"),
     ],
@@ -136,7 +138,7 @@ def test_it_is_frozen_and_every_field_says_why() -> None:
     with pytest.raises(ValueError, match="frozen"):
         config.site = "other"
     undocumented = {name for name, field in GatewayConfig.model_fields.items() if not field.description}
-    parts = {"provider", "runners", "walltime", "retention", "quotas", "limits", "images", "storage"}
+    parts = {"provider", "runners", "walltime", "pilots", "retention", "quotas", "limits", "images", "storage"}
     assert undocumented == parts  # their own classes do
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 
+from farnode.providers.slurm.ledger import Ledger
+
 CANCEL_RESERVE = 5
 """Tokens only a cancellation may take: what must end is ended although submissions have used up the rest."""
 SUBMIT_RESERVE = 5
@@ -29,6 +31,7 @@ class Budget:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        ledger: Ledger | None = None,
     ) -> None:
         self.burst = burst
         self.per_minute = per_minute
@@ -40,7 +43,8 @@ class Budget:
         }
         self._clock = clock
         self._sleep = sleep
-        self._tokens = float(burst)
+        self._ledger = ledger
+        self._tokens = float(burst) if ledger is None else ledger.left(burst, per_minute)
         self._filled_at = clock()
         self._waiting = dict.fromkeys(Urgency, 0)
 
@@ -48,7 +52,7 @@ class Budget:
         """Return when a call of this urgency may be made."""
         ahead = sum(count for other, count in self._waiting.items() if other < urgency)
         if not ahead and self._delay(urgency) <= 0:
-            self._tokens -= 1
+            self._spend()
             return
         self._waiting[urgency] += 1
         try:
@@ -56,7 +60,12 @@ class Budget:
                 await self._sleep(delay)
         finally:
             self._waiting[urgency] -= 1
+        self._spend()
+
+    def _spend(self) -> None:
         self._tokens -= 1
+        if self._ledger is not None:
+            self._ledger.note(self._tokens)
 
     @property
     def left(self) -> float:

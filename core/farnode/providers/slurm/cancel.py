@@ -15,4 +15,4 @@ def by_name(ids: Collection[AllocationId]) -> list[str] | None:
     elements = {each.job or "" for each in ids if index_of(each.nonce) is not None}
     if len(names) != 1 or not all("_" in job for job in elements):
         return None
-    return ["scancel", "--me", f"--name=farnode-{names.pop()}", *sorted(elements)]
+    return ["scancel", f"--name=farnode-{names.pop()}", *sorted(elements)]

@@ -78,7 +78,7 @@ class Slurm:
         """Run a command whatever comes of it; Transient when it cannot be started, hangs or floods."""
         await self.budget.take(urgency)
         self.made[argv[0]] += 1
-        return await run(self._located(argv), {**base_environment(), **(env or {})}, self.timeout)
+        return await run([self.located(argv[0]), *argv[1:]], {**base_environment(), **(env or {})}, self.timeout)
 
     async def ask(self, argv: Sequence[str], urgency: Urgency = Urgency.QUERY) -> str:
         """What a query prints; Transient with its words when it fails, Unreachable when nobody answered. Times are in
@@ -89,10 +89,10 @@ class Slurm:
             raise kind(f"{argv[0]} failed: {output.words or f'exit code {output.code}'}")
         return output.out
 
-    def _located(self, argv: Sequence[str]) -> list[str]:
-        """With the command's path: its own PATH is the job's later, so it is not the gateway's."""
-        path = str(self.tools / argv[0]) if self.tools else shutil.which(argv[0])
-        return [path or argv[0], *argv[1:]]
+    def located(self, command: str) -> str:
+        """Its path: its own PATH is the job's later, so it is not the gateway's."""
+        path = str(self.tools / command) if self.tools else shutil.which(command)
+        return path or command
 
 
 def base_environment() -> dict[str, str]:

@@ -20,6 +20,7 @@ from farnode.providers.slurm.cancel import by_name
 from farnode.providers.slurm.command import UNREACHABLE, Output, Slurm
 from farnode.providers.slurm.estimate import estimated
 from farnode.providers.slurm.inventory import mismatch
+from farnode.providers.slurm.ledger import Ledger
 from farnode.providers.slurm.refusals import TOO_MANY, refusal
 from farnode.providers.slurm.settings import SlurmSettings, check_tools
 from farnode.providers.slurm.submission import Submission, submissions
@@ -55,7 +56,8 @@ class SlurmProvider:
         self._script = site.script
         self._user = user or User.current()
         self._clock = clock
-        self._slurm = Slurm(Budget(settings.burst, settings.calls_per_minute), settings.timeout, settings.tools)
+        budget = Budget(settings.burst, settings.calls_per_minute, ledger=Ledger(site.state / "slurm-calls"))
+        self._slurm = Slurm(budget, settings.timeout, settings.tools)
         self._survey = Survey(self._slurm, settings, self._user.name, clock)
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
@@ -74,16 +76,15 @@ class SlurmProvider:
         offers = await self._survey.fitting(requests)
         away = asyncio.Event()
         made = submissions(requests, self._survey.largest_array)
-        told = await asyncio.gather(*(self._submit(submission, offers, away) for submission in made))
-        if told and all(each is AWAY for answers in told for each in answers):
-            raise Unreachable(AWAY.words)
-        pairs = zip(made, told, strict=True)
-        by_nonce = {
+        heard = await asyncio.gather(*(self._submit(submission, offers, away) for submission in made))
+        told = {
             request.nonce: each
-            for submission, answers in pairs
-            for request, each in zip(submission.requests, answers, strict=True)
+            for submission, several in zip(made, heard, strict=True)
+            for request, each in zip(submission.requests, several, strict=True)
         }
-        return [by_nonce[request.nonce] for request in wanted]
+        if told and all(each is AWAY for each in told.values()):
+            raise Unreachable(AWAY.words)
+        return [told[request.nonce] for request in wanted]
 
     async def _submit(
         self, submission: Submission, offers: Sequence[Offer], away: asyncio.Event
@@ -191,7 +192,8 @@ class SlurmProvider:
         base = {"HOME": self._user.home, "USER": self._user.name, "LOGNAME": self._user.name}
         zone = {"TZ": "UTC"} if more else {}
         argv = sbatch(submission, self._script, *more)
-        return await self._slurm.call(urgency, argv, {**base, **environment(submission, self._script), **zone})
+        own = environment(submission, self._script, self._slurm.located("srun"))
+        return await self._slurm.call(urgency, argv, {**base, **own, **zone})
 
     def _completed(self, request: AllocationRequest) -> AllocationRequest:
         own = self._settings

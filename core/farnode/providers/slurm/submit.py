@@ -48,14 +48,15 @@ def sbatch(submission: Submission, script: Path, *more: str) -> list[str]:
     return ["sbatch", *more, "--parsable", "--no-requeue", *own, *given, str(script)]
 
 
-def environment(submission: Submission, script: Path) -> dict[str, str]:
+def environment(submission: Submission, script: Path, srun: str) -> dict[str, str]:
     """What the script is given: several allocations get the beginning of their directories, and the runners of one job
-    are started by the script where it lies, since Slurm copies it to the first node only."""
+    are started by the script where it lies, since Slurm copies it to the first node only. `srun` is where that command
+    is on this host, as it is on the nodes of most sites."""
     given = dict(submission.first.environment)
     if submission.kind is not Kind.PLAIN:
         given[ALLOCATION] = submission.stem
     if submission.kind is Kind.GANG:
-        given["FARNODE_GANG"] = str(script)
+        given |= {"FARNODE_GANG": str(script), "FARNODE_SRUN": srun}
     return given
 
 

@@ -29,6 +29,11 @@ class Streams:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def any(self) -> bool:
+        """Whether one is open."""
+        return bool(self._tasks)
+
     async def finish(self) -> None:
         """Return when all have ended, which takes as long as the slowest reader."""
         if self._tasks:

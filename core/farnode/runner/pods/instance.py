@@ -117,8 +117,8 @@ class Instance:
             finished_at = self._attempt.host.clock.time()
             kill_trees(self.execs)
             await self._attempt.host.leftovers.gone(self.execs)
-            if not await self._attempt.host.leftovers.clear(self._mark, self.child.pid):
-                self._attempt.directories.known = True
+            if await self._attempt.host.leftovers.clear(self._mark, self.child.pid):
+                self._attempt.directories.users.discard(self)
             await self._drain()
             self.log.end()
             return self._outcome(code, finished_at)
@@ -166,6 +166,7 @@ class Instance:
             self.beginning.abandon()
             raise
         self.beginning.handed_over()
+        self._attempt.directories.users.add(self)
         return child
 
     def _held(self, command: Command) -> Command:

@@ -118,7 +118,7 @@ class Pod:
     @property
     def clean(self) -> bool:
         """Whether none of its processes can have outlived it."""
-        return self._directories is None or not self._directories.known
+        return self._directories is None or not self._directories.users
 
     def gone(self) -> bool:
         """Whether nothing of it is left on the node; its logs on the spool stay."""

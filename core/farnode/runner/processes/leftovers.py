@@ -146,14 +146,16 @@ class Leftovers:
         """Its orphans that are known to be: daemons whose parents have ended."""
         return [pid for pid in self._orphans() if self._belongs(pid, mark, session)]
 
-    async def clear_unmarked(self, alone: Callable[[], bool]) -> None:
-        """Kill what could be anybody's, as long as there is only one attempt it could belong to."""
+    async def clear_unmarked(self, alone: Callable[[], bool]) -> bool:
+        """Kill what could be anybody's, as long as there is only one attempt it could belong to; returns whether none
+        is left."""
         while alone():
             left = [pid for pid in self._orphans() if session_of(pid) and mark_of(pid) is None]
             if not left:
-                return
+                return True
             kill_trees(left)
             await self._children.death(PATIENCE)
+        return False
 
     def _orphans(self) -> list[int]:
         """Children of ours that we did not start: they come to the first thread, which starts those we do."""

@@ -2,4 +2,5 @@
 
 volumes       those of an attempt;  content  files that are replaced as a whole;  subpath  parts of volumes
 sitepath      what the site has on its nodes;  hosts  /etc/hosts;  scratch  private directories;  removal  their end
+threads       where all that is done that may take long
 """

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from . import threads
 from .removal import remove
 
 MEMORY = "/dev/shm"  # noqa: S108 the node's memory file system, in a private directory below it
@@ -95,8 +96,8 @@ class AttemptDirectories:
 
     def __init__(self, scratch: Scratch, uid: str, attempt: int) -> None:
         name = f"{safe(uid)}.{attempt}"
-        self.known = False
-        """Whether a process may live on that knows of them."""
+        self.users: set[object] = set()
+        """Runs of containers that may have left a process that knows of them."""
         self._scratch = scratch
         self._disk = f"{scratch.disk}/{name}"
         self._memory = f"{scratch.memory}/{name}"
@@ -136,7 +137,7 @@ class AttemptDirectories:
 
     def give_back(self) -> bool:
         """Whether all of them are gone, or may go to another attempt; `remove` is for the rest."""
-        kept = [path for path, pool in self._lent.items() if not self.known and pool.take_back(path)]
+        kept = [path for path, pool in self._lent.items() if not self.users and pool.take_back(path)]
         for path in kept:
             del self._lent[path]
         self._left = [path for path in (*self._lent, *self._made) if not _remove_if_empty(path)]
@@ -147,7 +148,7 @@ class AttemptDirectories:
         if self._discarded:
             await asyncio.wait(self._discarded.values())
         for path in self._left:
-            await asyncio.to_thread(remove, path)
+            await threads.run(threads.LOCAL, remove, path)
 
     def _discard(self, path: str) -> None:
         """Gone soon: a container that starts again does not wait for it."""
@@ -155,7 +156,7 @@ class AttemptDirectories:
         self._made.pop(path, None)
         if _remove_if_empty(path):
             return
-        removal = asyncio.get_running_loop().run_in_executor(None, remove, path)
+        removal = threads.run(threads.LOCAL, remove, path)
         self._discarded[path] = removal
         removal.add_done_callback(lambda _: self._discarded.pop(path))
 

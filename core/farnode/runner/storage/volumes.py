@@ -15,9 +15,12 @@ from typing import Callable
 from ...wire.messages import MountOrder, PodOrder, VolumeOrder
 from ..clock import Clock
 from ..runtime import Mount
-from . import hosts, sitepath, subpath
+from . import hosts, sitepath, subpath, threads
 from .content import Content
 from .scratch import AttemptDirectories
+
+SITES = {"path", "image"}
+"""Kinds of volumes that lie where the site has them."""
 
 
 class Unmountable(ValueError):
@@ -53,11 +56,12 @@ class Volumes(Mapping[str, str]):
 
     async def make(self, directories: AttemptDirectories) -> None:
         """In a thread where it may take long. OSError or ValueError with words for the pod's author."""
-        if not self._aliases and all(volume.get("kind", "empty") == "empty" for volume in self._orders.values()):
+        kinds = {volume.get("kind", "empty") for volume in self._orders.values()}
+        if not self._aliases and kinds <= {"empty"}:
             self._make(directories)
             return
         async with self._busy:
-            await asyncio.to_thread(self._make, directories)
+            await threads.run(threads.SITE if kinds & SITES else threads.LOCAL, self._make, directories)
 
     def update(self, orders: Sequence[VolumeOrder], failed: Callable[[str], None]) -> None:
         """New content for volumes of files, now or when they are made; others stay as they are. `failed` gets words
@@ -83,7 +87,7 @@ class Volumes(Mapping[str, str]):
         while self._stale:
             self._stale = False
             async with self._busy:
-                for words in await asyncio.to_thread(self._rewrite):
+                for words in await threads.run(threads.LOCAL, self._rewrite):
                     failed(words)
         self._refreshing = None
 
