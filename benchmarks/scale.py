@@ -8,13 +8,14 @@ For each number of runners and of waiting pods (that many more than fit) it is s
         memory_mib           of the gateway with all of them; it had `empty_mib` before
         kib_per_pod          the difference, per pod
         restart_s            started again after kill -9 -> it answers
-        idle_cpu_percent     of one core, while nothing happens but heartbeats every 10 s
+        restart_cpu_s        its CPU until all its runners are back
+        idle_cpu_percent     of one core, while nothing happens but heartbeats
         decisions_per_s      pods bound, ended and known to the client, per second
         cpu_ms_per_pod       CPU of the gateway for that
     growth         per number of runners: cpu_ms_per_pod and kib_per_pod with the most waiting pods over those with the
                    fewest
 
-    python benchmarks/scale.py [--waiting 1000 10000 30000] [--runners 10 100]
+    python benchmarks/scale.py [--waiting 1000 10000 30000] [--runners 10 100] [--idle 20]
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ from farnode import AsyncClient, FarnodeError
 TICKS = os.sysconf("SC_CLK_TCK")
 CORES = 4
 """Of a runner; each pod asks for one."""
-IDLE = 20.0
-"""Seconds for which an idle gateway is watched: two heartbeats of each runner."""
 PATIENCE = 1200.0
 """Seconds until a run is given up."""
 CONFIG = """
@@ -134,7 +133,7 @@ def pod(name: str) -> dict[str, Any]:
     }
 
 
-async def run(root: Path, waiting: int, runners: int) -> dict[str, float]:
+async def run(root: Path, waiting: int, runners: int, quiet: float) -> dict[str, float]:
     async with site(root, runners) as gateway, AsyncClient("bench", patience=PATIENCE) as client:
         empty = gateway.memory()
         begun, total = time.monotonic(), waiting + runners * CORES
@@ -145,8 +144,8 @@ async def run(root: Path, waiting: int, runners: int) -> dict[str, float]:
         gateway.kill()
         restart = await gateway.start()
         await _all_running(client, runners * CORES)
-        before = gateway.cpu()
-        await asyncio.sleep(IDLE)
+        before = restart_cpu = gateway.cpu()
+        await asyncio.sleep(quiet)
         idle = gateway.cpu() - before
         before, begun = gateway.cpu(), time.monotonic()
         (root / "go").touch()
@@ -160,7 +159,8 @@ async def run(root: Path, waiting: int, runners: int) -> dict[str, float]:
         "memory_mib": round(memory, 1),
         "kib_per_pod": round((memory - empty) * 1024 / total, 2),
         "restart_s": round(restart, 2),
-        "idle_cpu_percent": round(100 * idle / IDLE, 2),
+        "restart_cpu_s": round(restart_cpu, 2),
+        "idle_cpu_percent": round(100 * idle / quiet, 2),
         "decisions_per_s": round(total / wall, 1),
         "cpu_ms_per_pod": round(used * 1000 / total, 3),
     }
@@ -199,12 +199,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waiting", type=int, nargs="+", default=[1000, 10_000, 30_000])
     parser.add_argument("--runners", type=int, nargs="+", default=[10, 100])
+    parser.add_argument("--idle", type=float, default=20.0, help="seconds for which an idle gateway is watched")
     options = parser.parse_args()
     runs = []
     for runners in options.runners:
         for waiting in options.waiting:
             with tempfile.TemporaryDirectory(prefix="farnode-scale-") as directory:
-                runs.append(asyncio.run(run(Path(directory), waiting, runners)))
+                runs.append(asyncio.run(run(Path(directory), waiting, runners, options.idle)))
     print(json.dumps({"runs": runs, "growth": growth(runs)}))
 
 

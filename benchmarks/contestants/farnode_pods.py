@@ -6,18 +6,20 @@ earlier ones left.
 
 from __future__ import annotations
 
-import time
+import asyncio
 from itertools import count
 from typing import Any
 
 import rounds
+from anyio.from_thread import start_blocking_portal
 
-from farnode import Client
+from farnode import AsyncClient
 
 
 def manifest(name: str, command: list[str], gpus: int) -> dict[str, Any]:
-    wanted = {"cpu": "1"} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
-    container = {"name": "c", "image": "none", "command": command, "resources": {"requests": wanted, "limits": wanted}}
+    devices = {"nvidia.com/gpu": str(gpus)} if gpus else {}
+    resources = {"requests": {"cpu": "1"}, "limits": devices}
+    container = {"name": "c", "image": "none", "command": command, "resources": resources}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -26,28 +28,28 @@ def manifest(name: str, command: list[str], gpus: int) -> dict[str, Any]:
     }
 
 
-def run(client: Client, documents: list[dict[str, Any]]) -> None:
-    pods = client.submit(documents)
-    ended = [pod.phase for pod in client.as_ended(pods)]
+async def run(client: AsyncClient, documents: list[dict[str, Any]]) -> None:
+    pods = await client.submit(documents)
+    ended = [pod.phase async for pod in client.as_ended(pods)]
     assert ended == ["Succeeded"] * len(documents), {phase: ended.count(phase) for phase in set(ended)}
 
 
-def tidy(client: Client) -> None:
-    client.delete(client.pods(), purge=True)
-    while client.pods():
-        time.sleep(0.1)
+async def tidy(client: AsyncClient) -> None:
+    await client.delete(await client.pods(), purge=True)
+    while await client.pods():
+        await asyncio.sleep(0.1)
 
 
 def main() -> None:
     names = (f"pod-{number}" for number in count())
-    with Client("box") as client:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(AsyncClient("box")) as client:
 
         def play(asked: dict[str, Any]) -> dict[str, Any]:
             if asked.get("tidy"):
-                tidy(client)
+                portal.call(tidy, client)
                 return {}
             command, gpus = asked.get("command", ["/bin/true"]), asked.get("gpus", 0)
-            run(client, [manifest(next(names), command, gpus) for _ in range(asked["pods"])])
+            portal.call(run, client, [manifest(next(names), command, gpus) for _ in range(asked["pods"])])
             return {}
 
         rounds.serve(play)

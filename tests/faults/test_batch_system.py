@@ -115,7 +115,8 @@ def test_pods_go_on_while_squeue_fails(site: Wrapped, client: Client, testimony:
     wait_until(lambda: testimony.count("start", early.uid), "it runs", 60)
     site.squeue_is_down(True)
     try:
-        wait_until(lambda: "squeue" in client.site().get("problem", ""), "the site says what is wrong", 30)
+        # While its runner is heard it is asked for safety only, every 40 s here.
+        wait_until(lambda: "squeue" in client.site().get("problem", ""), "the site says what is wrong", 60)
         (late,) = client.submit(pod("late", testimony.script("true")))
         (site.directory / "leave").touch()
         ended = client.wait(early), client.wait(late)

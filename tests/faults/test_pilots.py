@@ -52,11 +52,14 @@ class Team:
     def submit(self, count: int, policy: str = "Never", walltime: str | None = None, brief: int = 0) -> list[Pod]:
         """`brief` others come with them and have ended when this returns: their room is free again."""
         script = self.testimony.script(HOLD.format(go=f"{INSIDE}/{self._go}"))
-        documents = [pod(f"{self.owner}-{n}", script, policy, terminationGracePeriodSeconds=2) for n in range(count)]
+        scripts = [script] * count + ["true"] * brief
+        documents = [
+            pod(f"{self.owner}-{number}", script, policy, terminationGracePeriodSeconds=2)
+            for number, script in enumerate(scripts)
+        ]
         if walltime:
             for document in documents:
                 document["metadata"]["annotations"]["farnode.io/walltime"] = walltime
-        documents += [pod(f"{self.owner}-brief-{n}", "true") for n in range(brief)]
         pods = self.client.submit(documents)
         assert all(self.client.wait(one).succeeded for one in pods[count:])
         return pods[:count]
@@ -115,7 +118,7 @@ def check_lost(pods: Sequence[Pod], reason: str) -> None:
     for one in pods:
         conditions = {each["type"]: each["status"] for each in one.status.get("conditions", ())}
         seen = (one.phase, one.reason, conditions.get("DisruptionTarget"))
-        assert seen == ("Failed", reason, "True"), one.view
+        assert seen == ("Failed", reason, "True"), one.status.get("message")
 
 
 @pytest.mark.usefixtures("overdue")

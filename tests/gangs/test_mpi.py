@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from farnode import Invalid
 from tests.faults.sites import INSIDE
 from tests.faults.testimony import pod
 from tests.gangs.mpich import installed
@@ -37,8 +36,8 @@ if rank.value == 0:
 mpi.MPI_Finalize()
 """
 LAUNCHERS = {
-    "srun": "srun --overlap --mpi=pmi2 --ntasks-per-node=1 --ntasks={nodes} python3 {program}",
-    "mpiexec": "SLURM_OVERLAP=1 {mpich}/mpiexec.hydra -ppn 1 -n {nodes} python3 {program}",
+    "srun": "srun --mpi=pmi2 --ntasks-per-node=1 --ntasks={nodes} python3 {program}",
+    "mpiexec": "{mpich}/mpiexec.hydra -ppn 1 -n {nodes} python3 {program}",
 }
 
 
@@ -75,9 +74,20 @@ def test_an_mpi_program_computes_over_the_nodes(site: BoxSite, mpich: str, launc
         wait_until(lambda: ended.allocation["job"] not in _queue(site), "the job ends by itself")
 
 
-def test_a_pod_of_more_nodes_than_there_are_is_refused(site: BoxSite, mpich: str) -> None:
-    with site.client() as client, pytest.raises(Invalid, match="main: needs 5 nodes in one job, has 4 that fit"):
-        client.submit(computing("five", 5, "srun", mpich))
+def test_a_pod_of_more_nodes_than_are_up_waits_for_them(site: BoxSite, mpich: str) -> None:
+    site.box.run("root", ["scontrol", "update", "nodename=n4", "state=drain", "reason=broken"])
+    try:
+        with site.client() as client:
+            (made,) = client.submit(computing("four", 4, "srun", mpich))
+            wait_until(lambda: "nodes" in client.pod(made).status.get("message", ""), "it says what it waits for")
+            site.box.run("root", ["scontrol", "update", "nodename=n4", "state=resume"])
+            assert client.wait(made).phase == "Succeeded"
+            (five,) = client.submit(computing("five", 5, "srun", mpich))
+            words = "main: needs 5 nodes in one job, has 4 that fit"
+            wait_until(lambda: words in client.pod(five).status.get("message", ""), "it says what it waits for")
+            client.delete(five)
+    finally:
+        site.box.run("root", ["scontrol", "update", "nodename=n4", "state=resume"], check=False)
 
 
 def _queue(site: BoxSite) -> list[str]:

@@ -24,7 +24,7 @@ def questions(what: Awaited, until: float, shortest: float = SHORTEST) -> list[f
     while (due := polling.due({"n": what}, now)) is not None and due <= until:
         now = due
         asked.append(round(now, 1))
-        polling.asked(now)
+        polling.asked(now, True)
     return asked
 
 
@@ -81,10 +81,10 @@ def test_the_most_impatient_decides_and_one_question_is_for_all() -> None:
     polling = Polling(SHORTEST)
     both = {"a": Awaited.START, "b": Awaited.NOTHING}
     assert polling.due(both, 0.0) == 15
-    polling.asked(15.0)
+    polling.asked(15.0, True)
     assert polling.due(both, 15.0) == 37.5
     assert polling.due({**both, "b": Awaited.DEATH}, 20.0) == 20.2
-    polling.asked(20.2)
+    polling.asked(20.2, True)
     assert polling.due({"b": Awaited.DEATH}, 20.2) == 22.2
     assert polling.due({"b": Awaited.NOTHING}, 21.0) == 621, "its runner came back"
 
@@ -95,6 +95,18 @@ def test_runners_lost_one_after_the_other_are_asked_for_together() -> None:
         now += 0.1
         lost[str(number)] = Awaited.DEATH
         if (due := polling.due(lost, now)) is not None and due <= now:
-            polling.asked(now)
+            polling.asked(now, True)
             asked += 1
     assert asked <= now / PAUSE + 1
+
+
+def test_a_question_without_an_answer_is_put_again_until_there_is_one() -> None:
+    polling = Polling(SHORTEST)
+    calm = {"n": Awaited.NOTHING}
+    assert polling.due(calm, 0.0) == 600
+    polling.asked(600.0, False)
+    assert polling.due(calm, 600.0) == 615
+    polling.asked(615.0, False)
+    assert polling.due({}, 615.0) == 645, "also when nothing lives any more"
+    polling.asked(645.0, True)
+    assert polling.due({}, 645.0) is None

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.ledger import Ledger
@@ -224,3 +226,23 @@ def test_records_of_pods_that_never_started_are_charged_to_nobody() -> None:
     record: PodRecord = machine.pods[uid]
     machine.pods[uid] = replace(record, status={})
     assert ledger_of(machine).charge(Changed(pods={uid})) == []
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 3 * 86_400), st.floats(0, 3 * 86_400), st.integers(1, 4)), min_size=1, max_size=8)
+)
+def test_every_second_is_charged_to_its_day_whoever_ran(spans: list[tuple[float, float, int]]) -> None:
+    records = [
+        replace(one, request=replace(one.request, nodes=nodes))
+        for number, (begin, _, nodes) in enumerate(spans)
+        for one in [allocation(str(number), "alice" if number % 2 else None, NOON + begin)]
+    ]
+    machine = machine_of(*records)
+    ledger = ledger_of(machine)
+    for number, (begin, length, _) in enumerate(spans):
+        end(machine, str(number), NOON + begin + length)
+        ledger.charge(machine.take_changed())
+    assert sum(ledger.by_day.values()) == pytest.approx(sum(length * nodes for _, length, nodes in spans), abs=1e-3)
+    for (_, day), seconds in ledger.by_day.items():
+        assert 0 <= seconds <= 86_400 * sum(nodes for _, _, nodes in spans), day
+    assert not ledger.running

@@ -51,7 +51,7 @@ def test_all_of_them() -> None:
         "mpi": "true",
         "dedicated": "true",
         "gang": "train",
-        "gang-size": "4096",
+        "gang-size": "1024",
         "gang-failure": "ignore",
     }
     assert read_settings({PREFIX + key: value for key, value in texts.items()}) == Settings(
@@ -66,7 +66,7 @@ def test_all_of_them() -> None:
         mpi=True,
         dedicated=True,
         gang="train",
-        gang_size=4096,
+        gang_size=1024,
         gang_failure="ignore",
     )
 
@@ -109,7 +109,8 @@ def test_every_row_is_a_setting_and_its_example_is_accepted() -> None:
         ("nodes", "two", "is not a number"),
         ("gang", "a b", "letters, digits"),
         ("gang", "train", "needs farnode.io/gang-size"),
-        ("gang-size", "0", "is not a number between 1 and 4096"),
+        ("gang-size", "0", "is not a number between 1 and 1024"),
+        ("gang-size", "1025", "is not a number between 1 and 1024"),
         ("gang-size", "²", "is not a number"),
         ("gang-size", "9" * 5000, "is not a number"),
         ("gang-size", "4", "name it by farnode.io/gang"),

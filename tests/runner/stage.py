@@ -109,7 +109,7 @@ class Stage:
             resources=Resources(self.clock, os.sched_getaffinity(0), 8 << 30),
             readers=Readers(),
         )
-        self.readers = host.readers
+        self.host = host
         self.roster = Roster(host, Devices(gpus), self._record)
         self._news = asyncio.Condition()
         self._tellers: set[asyncio.Task[None]] = set()
@@ -210,7 +210,7 @@ async def stage(directory: Path, gpus: list[str] | None = None) -> AsyncIterator
         assert not [path for path in entries(made.scratch.disk) + entries(made.scratch.memory) if not kept(path)]
     finally:
         made.children.unwatch()
-        made.readers.close()
+        made.host.readers.close()
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
         made.scratch.remove()
 

@@ -70,7 +70,8 @@ def test_hundreds_of_pods_share_gpus_and_ports(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 6)), st.data())
 def test_a_device_is_never_lent_twice(counts: list[int], data: Any) -> None:
-    devices, lent = Devices(GPUS), []
+    devices = Devices(GPUS)
+    lent: list[list[str]] = []
     for count in counts:
         free = len(GPUS) - sum(map(len, lent))
         if count > free:

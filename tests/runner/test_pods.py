@@ -217,7 +217,7 @@ def test_daemons_do_not_outlive_their_container(tmp_path: Path, clean: str) -> N
     """They left the session twice; the second kind emptied its environment too."""
 
     async def scenario(stage: Stage) -> None:
-        inner = "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' &"
+        inner = "setsid sh -c 'echo \\$\\$; exec sleep 1000 >/dev/null 2>&1' &"
         stage.start(containers=[shell(f'{clean}setsid sh -c "{inner}"; while :; do sleep 0.01; done')])
         await stage.printed("\n")
         pid = int(stage.log())

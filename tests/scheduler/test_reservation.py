@@ -102,6 +102,13 @@ def test_one_for_each_partition_and_kind() -> None:
     }
 
 
+def test_a_room_is_kept_for_one() -> None:
+    one = busy("g", 4, gpus=4)
+    gpus = shape(8, gpus=1)
+    assert matched(waiting(("gpus", gpus, LONG_AGO), ("large", LARGE, LONG_AGO), ("small", shape())), [one]) == {}
+    assert kept_for(one) == gpus
+
+
 def test_one_for_each_owner_of_rooms() -> None:
     rooms = [busy("a", 4, owner="alice"), busy("b", 4, owner="bob")]
     queue = waiting(
@@ -208,6 +215,8 @@ def test_a_pod_has_one_room_kept_wherever_it_may_go() -> None:
     rooms = [busy("m", 4), busy("o", 4, partition="other")]
     queue = behind(("a", shape()), ("b", shape(partition="other")))
     assert matched(queue, rooms) == {"a": "o", "b": "o"}
+    queue.add("c", shape(partition="other"), 5.0)
+    assert matched(queue, rooms, at=101.0) == {"c": "o"}
     assert [kept_for(each) for each in rooms] == [LARGE, None]
 
 

@@ -51,6 +51,7 @@ class BoxSite(GatewaySite):
             "runners": {"listen": "0.0.0.0:0", "advertise": "edge"},
             "pollInterval": "1s",
             "walltime": {"default": "10m"},
+            "pilots": {"idleAfter": "5s"},  # GPUs are few, and other kinds of pods want them next
             "storage": storage(f"{_INSIDE}/claims"),
             "images": {"registries": {self.box.registry.name: {"insecure": True}}},
         }

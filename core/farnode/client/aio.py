@@ -68,7 +68,7 @@ class AsyncClient:
         """Hands pods over; when this returns, the gateway holds all of them durably. Invalid names the field of the
         first that cannot run here; what was accepted together with it is withdrawn again."""
         found = intake.read(pods)
-        await submission.submit(self._transport, self._patience, found)
+        await self._submit(found)
         return [intake.as_submitted(document) for document in found]
 
     async def pods(self) -> list[Pod]:
@@ -95,11 +95,13 @@ class AsyncClient:
             return now if now.ended else _unwrap(await outcomes.receive())
 
     async def as_ended(self, pods: Iterable[Pod | str]) -> AsyncGenerator[Pod, None]:
-        """Each of them once, in the order they end; one list for all of them instead of one request each."""
+        """Each of them once, in the order they end; one list for all of them instead of one request each, and none
+        where this client has been listening since it handed them over."""
         missing = dict.fromkeys(_uid(pod) for pod in pods)
+        unheard = [uid for uid in missing if not self._waits().expects(uid)]
         with self._waits().outcomes(list(missing)) as outcomes:
-            present = {pod.uid: pod for pod in await self.pods()}
-            for uid in missing:
+            present = {pod.uid: pod for pod in await self.pods()} if unheard else {}
+            for uid in unheard:
                 if uid not in present or present[uid].ended:
                     self._waits().tell(uid, present.get(uid) or NotFound(f"no pod {uid}"))
             for _ in missing:
@@ -199,6 +201,21 @@ class AsyncClient:
         into `target`. Nothing is written anywhere else. Gives what was left out, in words. Needs tar there."""
         begin = partial(self._tool, pod, container or await self._default_container(pod))
         return await copying.download(begin, source, Path(target), str(target).endswith("/"))
+
+    async def _submit(self, found: Sequence[intake.Document]) -> list[Verdict]:
+        """Whoever listens already is to hear their ends, even those that come before the gateway's answer."""
+        uids = [document["pod"]["metadata"]["uid"] for document in found]
+        waits = self._shared
+        if waits is None:
+            return await submission.submit(self._transport, self._patience, found)
+        waits.expect(uids)
+        try:
+            verdicts = await submission.submit(self._transport, self._patience, found)
+        except BaseException:
+            waits.forget(uids)
+            raise
+        waits.forget(verdict["uid"] for verdict in verdicts if verdict["verdict"] != "accepted")
+        return verdicts
 
     async def _tool(self, pod: Pod | str, container: str, command: Sequence[str]) -> ExecSession:
         return await self.exec(pod, command, container, stdin=True)

@@ -147,8 +147,8 @@ class BatchSystem:
             self._news.clear()
             due = self._polling.due(self._expected(), loop.time())
             if due is not None and due <= loop.time():
-                await self._poll()
-                self._polling.asked(loop.time())
+                answered = await self._poll()
+                self._polling.asked(loop.time(), answered)
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
@@ -161,8 +161,8 @@ class BatchSystem:
         submitting = self._under_way | self._to_submit.keys()
         return {nonce: what for nonce, what in pairs if what is not None and nonce not in submitting}
 
-    async def _poll(self) -> None:
-        """One question for all of which something may be said."""
+    async def _poll(self) -> bool:
+        """One question for all of which something may be said; whether it was answered."""
         records = [self._machine.allocations[nonce] for nonce in self._expected()]
         try:
             states = await self._provider.states([record.id for record in records])
@@ -170,12 +170,13 @@ class BatchSystem:
         except Exception as error:
             log.warning("states: %s", error)
             self.problem = str(error)
-            return
+            return False
         at = self._engine.clock()
         await self._engine.ask(
             *(s.AllocationSeen(at, record.nonce, states[record.id]) for record in records if record.id in states)
         )
         self._cancel_again(at)
+        return True
 
     def _cancel_again(self, at: float) -> None:
         live = {

@@ -78,6 +78,8 @@ class Polling:
 
     def __init__(self, shortest: float) -> None:
         self._rhythms = rhythms(shortest)
+        self._shortest = self._patience = shortest
+        self._again: float | None = None
         self._pause = min(shortest, PAUSE)
         self._turns: dict[str, _Turn] = {}
         self._asked = float("-inf")
@@ -91,12 +93,16 @@ class Polling:
             if turn is None or turn.awaited is not what:
                 rhythm = self._rhythms[what]
                 self._turns[nonce] = _Turn(what, now + rhythm.first, rhythm.second)
-        first = min((turn.due for turn in self._turns.values()), default=None)
+        dues = [turn.due for turn in self._turns.values()]
+        first = min(dues if self._again is None else [*dues, self._again], default=None)
         return None if first is None else max(first, self._asked + self._pause)
 
-    def asked(self, now: float) -> None:
-        """A question was put, answered or not."""
+    def asked(self, now: float, answered: bool) -> None:
+        """A question was put. One without an answer is put again, whatever is awaited: that the batch system is away is
+        itself something to be told, and that it is back."""
         self._asked = now
+        self._again = None if answered else now + self._patience
+        self._patience = self._shortest if answered else min(2 * self._patience, 4 * self._shortest)
         for turn in self._turns.values():
             rhythm = self._rhythms[turn.awaited]
             turn.due = now + turn.pause

@@ -20,6 +20,8 @@ class Seats(State):
         super().__init__(rules)
         self.gangs: dict[str, dict[str, None]] = {}
         """Uids of those that began together, by the base of their job."""
+        self._missing: dict[str, int] = {}
+        """The rank whose runner was missing when it was looked last, by the base of a job that has not begun."""
         self.loaded = 0.0
         """When the records were taken over from the store."""
 
@@ -34,6 +36,10 @@ class Seats(State):
     def _remove(self, pod: PodRecord) -> None:
         self._leave(pod)
         super()._remove(pod)
+
+    def _remove_allocation(self, allocation: AllocationRecord) -> None:
+        self._missing.pop(allocation.request.base, None)
+        super()._remove_allocation(allocation)
 
     def _leave(self, pod: PodRecord | None) -> None:
         if pod is not None and pod.gang:
@@ -73,13 +79,21 @@ class Seats(State):
         return [seat for seat in self._seats(allocation) if seat.life is not Life.ENDED and seat.cause is None]
 
     def _all_came(self, allocation: AllocationRecord) -> bool:
-        """Whether every node of a gang's job has its runner, and every one of its pods still waits for that."""
-        count = 0
-        for seat in self._seats(allocation):
-            if seat.life is not Life.RUNNING or seat.cancelled or seat.cause is not None or self._placed(seat) is None:
+        """Whether every node of a gang's job has its runner, and every one of its pods still waits for that. They are
+        counted from the first that was missing the last time, and all once more when none is."""
+        base, ranks = allocation.request.base, range(allocation.request.nodes)
+        for rank in ranks[self._missing.get(base, 0) :]:
+            if not self._waits_at(base, rank):
+                self._missing[base] = rank
                 return False
-            count += 1
-        return count == allocation.request.nodes
+        return all(self._waits_at(base, rank) for rank in ranks)
+
+    def _waits_at(self, base: str, rank: int) -> bool:
+        """Whether a runner has come there, and its pod has not begun."""
+        seat = self.allocations.get(f"{base}-{rank}")
+        if seat is None or seat.life is not Life.RUNNING or seat.cancelled or seat.cause is not None:
+            return False
+        return self._placed(seat) is not None
 
     def _placed(self, allocation: AllocationRecord) -> PodRecord | None:
         """The pod it was asked for, which still waits for it."""

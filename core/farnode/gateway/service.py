@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -27,6 +27,7 @@ from farnode.gateway.store import dump
 from farnode.gateway.views import claim_view, counts, offer_view, pod_details, pod_view
 from farnode.model.api import ClaimView, Deletion, EventView, PodView, SiteView, StatsView, Verdict
 from farnode.model.bundle import Bundle, parse_bundle
+from farnode.model.demand import Demand
 from farnode.scheduler.placement import Unfit, place
 from farnode.wire.link import LOST, Data, Stream
 from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions, PortOptions
@@ -88,11 +89,12 @@ class Gateway:
         verdicts: list[Verdict] = []
         stimuli: list[s.Stimulus] = []
         seen: set[str] = set()
+        admit = cache(self._admit)
         for document in bundles:
             try:
                 bundle = parse_bundle(document)
                 self._check_size(bundle)
-                runtime = self._admit(bundle)
+                runtime = admit(bundle.demand)
                 self._storage.check(caller.owner, bundle)
                 if bundle.pod.uid in self._machine.pods or bundle.pod.uid in seen:
                     verdicts.append(self._existing(caller, bundle))
@@ -123,9 +125,8 @@ class Gateway:
             raise Invalid("metadata.uid", "is the UID of another owner's pod")
         return {"uid": bundle.pod.uid, "verdict": "exists"}
 
-    def _admit(self, bundle: Bundle) -> str:
+    def _admit(self, needs: Demand) -> str:
         """The runtime the pod will use; Invalid when this site can never run it."""
-        needs = bundle.demand
         allowed = self._facts.runtimes
         if needs.runtime is not None and needs.runtime not in allowed:
             problem = f"{needs.runtime} is not offered by site {self._facts.site}; accepted: {', '.join(allowed)}"
@@ -138,7 +139,7 @@ class Gateway:
                 "the annotation farnode.io/runtime: process runs the command without its image",
             )
         if self._dispatcher.offers:
-            placement = place(needs, self._dispatcher.offers)
+            placement = place(replace(needs, nodes=1), self._dispatcher.offers)  # more nodes may be up later
             if isinstance(placement, Unfit):
                 raise Invalid("spec", f"fits nowhere at site {self._facts.site}: {placement.words}")
         return needs.runtime or containers[0]

@@ -15,8 +15,10 @@ PREFIX = "farnode.io/"
 RUNTIMES = ("apptainer", "podman", "charliecloud", "bubblewrap", "process")
 FAILURES = ("stop", "ignore")
 """What a gang's member that fails means for the others."""
-MOST = 4096
-"""Nodes of one job, and members of one gang."""
+NODES = 4096
+"""Of one job, at most."""
+MEMBERS = 1024
+"""Of one gang, at most: each is told of all the others, so that what they are told grows with the square."""
 _NAME = Rule("[A-Za-z0-9][A-Za-z0-9_.+-]*", 64, "letters, digits, '_', '.', '+' and '-'")
 
 
@@ -72,16 +74,16 @@ def _failure(text: str, path: str) -> str:
 
 
 def _size(text: str, path: str) -> int:
-    return _number(text, path, 1)
+    return _number(text, path, 1, MEMBERS)
 
 
 def _nodes(text: str, path: str) -> int:
-    return _number(text, path, 2)
+    return _number(text, path, 2, NODES)
 
 
-def _number(text: str, path: str, least: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) and least <= int(text) <= MOST):
-        raise Invalid(path, f"{text!r} is not a number between {least} and {MOST}")
+def _number(text: str, path: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise Invalid(path, f"{text[:40]!r} is not a number between {least} and {most}")
     return int(text)
 
 

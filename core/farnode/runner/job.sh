@@ -130,7 +130,7 @@ trap 'pass_on USR2' USR2
 if [ "$1" = seat ]; then
     exec >>job.out 2>&1
     echo $$ >seat
-    trap 'echo $? >over' EXIT
+    trap 'code=$?; [ -n "$(leftovers)" ] || echo $code >over' EXIT
 fi
 find_python
 

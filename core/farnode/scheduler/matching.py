@@ -22,7 +22,7 @@ __all__ = ["Terms", "match"]
 def match(queue: Queue, rooms: Collection[Room], at: float, terms: Terms) -> list[tuple[str, str]]:
     """Bindings (uid, nonce); the pods have left the queue and are in their rooms. A shape that finds no space is not
     tried again, so the time taken grows with the bindings made and with the number of shapes, not with the pods."""
-    openings = Openings(rooms)
+    openings = Openings(rooms if len(queue) else ())
     if not openings or not any(openings.may_fit(line.shape) for line in queue.lines()):
         return []
     return _Matching(queue, rooms, openings, at, terms).bindings()

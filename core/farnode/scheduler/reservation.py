@@ -1,7 +1,8 @@
 """Rooms kept for pods that have waited too long for space which smaller ones keep taking, and who may enter meanwhile.
 
-A room is kept until its pod has begun, so what is free there only grows, whatever arrives. Where that takes as long as
-the pod had waited before, a room may be better whose pods do not stay for ever: it is chosen anew.
+A room is kept until its pod has begun, so what is free there only grows, whatever arrives. Where that takes as long
+again as the pod had waited, the room's pods may stay for ever, and those of another may not: it is chosen anew. However
+long pods stay, some time that is long enough for them to go.
 
 At most one is kept for each owner of rooms, partition and kind (with GPUs, without): more would leave more of a site
 idle at a time and serve nobody sooner who waits for the same rooms; the others are not waited for by the same pods.
@@ -51,6 +52,7 @@ class Reservations:
         if room.kept is not None:
             del self._kept[_pool(room, room.kept.shape)]
             room.kept = None
+            self._sure_at.pop(room.nonce, None)
             self._settled.clear()
 
     def want(self, line: Line) -> None:
@@ -125,14 +127,9 @@ class Reservations:
         ]
         if rooms and not self._has_one(shape):
             best = min(rooms, key=lambda room: self._promise(room, shape.demand))
-            best.kept = Kept(shape, self._until(best, line))
+            patience = max(self._terms.default_need, self._at - line.since)
+            best.kept = Kept(shape, self._at + patience)
             self._kept[_pool(best, shape)] = best
-
-    def _until(self, room: Room, line: Line) -> float:
-        """As long again as the pod has waited: however long pods stay, some time that is long enough for them to go."""
-        until = self._at + max(self._terms.default_need, self._at - line.since)
-        sure = sure_at(room, line.shape.demand, self._at)
-        return max(until, sure) if sure < math.inf else until
 
     def _may_serve(self, room: Room, shape: Shape) -> bool:
         return room.could_fit(shape) and room.lasts(shape.demand, self._at, self._terms.default_need)

@@ -1,4 +1,4 @@
-"""What is left of a budget beyond the life of a gateway: one that is started again and again spares Slurm all the same."""
+"""What is left of a budget beyond the life of a gateway: one that starts again and again spares Slurm all the same."""
 
 from __future__ import annotations
 

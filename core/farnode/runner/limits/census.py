@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..processes.leftovers import Mark, mark_of
-from .memory import read
+from ..runtimes.tree import PAGES, PARENT, SESSION, START, STATE, THREADS, TICKS, stat_of
 
 FORGET = 60
 """Censuses after which every process is read again: the numbers of those that have ended are given to others."""
@@ -51,12 +51,13 @@ Trees = dict[tuple[int, int], list[Process]]
 
 def process(pid: int) -> Process | None:
     """None when it is gone."""
-    text = read(f"/proc/{pid}/stat")
-    if not text:
+    try:
+        _, fields = stat_of(pid)
+    except OSError:
         return None
-    state, parent, _, session, *rest = text.rpartition(b") ")[2].split()
-    ticks = int(rest[7]) + int(rest[8]) + int(rest[9]) + int(rest[10])
-    return Process(pid, int(parent), int(session), state.decode(), int(rest[13]), int(rest[15]), ticks, int(rest[17]))
+    state, parent, session = fields[STATE].decode(), int(fields[PARENT]), int(fields[SESSION])
+    threads, began, pages = int(fields[THREADS]), int(fields[START]), int(fields[PAGES])
+    return Process(pid, parent, session, state, threads, began, sum(map(int, fields[TICKS])), pages)
 
 
 class Census:

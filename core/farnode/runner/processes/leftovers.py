@@ -13,6 +13,8 @@ import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from ..runtimes.tree import PARENT, SESSION, STATE, stat_of
+
 if TYPE_CHECKING:
     from .children import Children
 
@@ -58,7 +60,7 @@ def scanned_children_of(pid: int) -> list[int]:
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if int(_read(f"/proc/{name}/stat").rpartition(b") ")[2].split()[1]) == pid:
+            if int(stat_of(int(name))[1][PARENT]) == pid:
                 found.append(int(name))
     return found
 
@@ -90,10 +92,10 @@ def _signal(pid: int, number: int) -> None:
 def session_of(pid: int) -> int:
     """0 when the process is gone or a zombie."""
     try:
-        state, _parent, _group, session = _read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()[:4]
-    except (OSError, ValueError):
+        _, fields = stat_of(pid)
+    except OSError:
         return 0
-    return 0 if state in b"ZX" else int(session)
+    return 0 if fields[STATE] in b"ZX" else int(fields[SESSION])
 
 
 def mark_of(pid: int) -> Mark | None:

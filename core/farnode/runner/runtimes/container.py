@@ -43,7 +43,7 @@ def wait_for_signals() -> None:
 
 def write_state(path: str, pid: int) -> None:
     """Say that programs can join the holder `pid` from now on."""
-    start_time = tree.stat_of(pid)[3]
+    start_time = tree.start_of(pid)
     with open(path + ".new", "w", encoding="ascii") as file:
         file.write(f"{pid} {start_time}")
     os.replace(path + ".new", path)
@@ -51,7 +51,7 @@ def write_state(path: str, pid: int) -> None:
 
 def lives(pid: int, start_time: int) -> bool:
     try:
-        return tree.stat_of(pid)[3] == start_time
+        return tree.start_of(pid) == start_time
     except OSError:
         return False
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 
+STATE, PARENT, SESSION, TICKS, THREADS, START, PAGES = 0, 1, 3, slice(11, 15), 17, 19, 21
+"""Places in the fields of `stat_of`: processor time is the process' own and its ended children's, of user and system;
+the start is in the kernel's ticks since the boot, pages are resident."""
 
-def stat_of(pid: int) -> tuple[str, str, int, int]:
-    """Name, state, parent and start time (in the kernel's ticks) of a process; OSError when it is gone."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        before, _, after = file.read().rpartition(b") ")
-    fields = after.split()
-    name = before.partition(b"(")[2].decode(errors="replace")
-    return name, fields[0].decode(), int(fields[1]), int(fields[19])
+
+def stat_of(pid: int) -> tuple[str, list[bytes]]:
+    """The name of a process, and what stands behind it (proc(5), /proc/<pid>/stat); OSError when it is gone."""
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        before, _, after = os.read(descriptor, 4096).rpartition(b") ")
+    finally:
+        os.close(descriptor)
+    return before.partition(b"(")[2].decode(errors="replace"), after.split()
+
+
+def start_of(pid: int) -> int:
+    """With its number it makes a process unmistakable; OSError when it is gone."""
+    return int(stat_of(pid)[1][START])
 
 
 def descendants(root: int) -> list[int]:
@@ -20,10 +30,10 @@ def descendants(root: int) -> list[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                _, state, parent, _ = stat_of(int(name))
-            except (OSError, ValueError, IndexError):
+                _, fields = stat_of(int(name))
+                children.setdefault(int(fields[PARENT]), []).append((int(name), fields[STATE] in b"ZX"))
+            except (OSError, IndexError):
                 continue
-            children.setdefault(parent, []).append((int(name), state in "ZX"))
     found: list[int] = []
     queue = [root]
     for pid in queue:
