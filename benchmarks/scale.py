@@ -10,10 +10,9 @@ For each number of runners and of waiting pods (that many more than fit) it is s
         restart_s            started again after kill -9 -> it answers
         restart_cpu_s        its CPU until all its runners are back
         idle_cpu_percent     of one core, while nothing happens but heartbeats
-        decisions_per_s      pods bound, ended and known to the client, per second
-        cpu_ms_per_pod       CPU of the gateway for that
-    growth         per number of runners: cpu_ms_per_pod and kib_per_pod with the most waiting pods over those with the
-                   fewest
+        decisions_per_s      a pod bound is one and its end, known to the client, another
+        cpu_ms_per_pod       CPU of the gateway for both
+    growth         from each number of waiting pods to the next: the ratios of cpu_ms_per_pod and of kib_per_pod
 
     python benchmarks/scale.py [--waiting 1000 10000 30000] [--runners 10 100] [--idle 20]
 """
@@ -30,6 +29,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ from farnode import AsyncClient, FarnodeError
 TICKS = os.sysconf("SC_CLK_TCK")
 CORES = 4
 """Of a runner; each pod asks for one."""
+SETTLED = 4.0
+"""Seconds until all runners are back at a gateway that was started again."""
 PATIENCE = 1200.0
 """Seconds until a run is given up."""
 CONFIG = """
@@ -143,7 +145,7 @@ async def run(root: Path, waiting: int, runners: int, quiet: float) -> dict[str,
         memory = gateway.memory()
         gateway.kill()
         restart = await gateway.start()
-        await _all_running(client, runners * CORES)
+        await asyncio.sleep(SETTLED)
         before = restart_cpu = gateway.cpu()
         await asyncio.sleep(quiet)
         idle = gateway.cpu() - before
@@ -151,6 +153,7 @@ async def run(root: Path, waiting: int, runners: int, quiet: float) -> dict[str,
         (root / "go").touch()
         await _all_ended(client, total)
         wall, used = time.monotonic() - begun, gateway.cpu() - before
+        decisions = waiting + total
     return {
         "waiting": waiting,
         "runners": runners,
@@ -161,8 +164,8 @@ async def run(root: Path, waiting: int, runners: int, quiet: float) -> dict[str,
         "restart_s": round(restart, 2),
         "restart_cpu_s": round(restart_cpu, 2),
         "idle_cpu_percent": round(100 * idle / quiet, 2),
-        "decisions_per_s": round(total / wall, 1),
-        "cpu_ms_per_pod": round(used * 1000 / total, 3),
+        "decisions_per_s": round(decisions / wall, 1),
+        "cpu_ms_per_pod": round(used * 1000 / decisions * 2, 3),
     }
 
 
@@ -189,9 +192,9 @@ def growth(runs: Sequence[dict[str, float]]) -> list[dict[str, float]]:
     found = []
     for runners in sorted({each["runners"] for each in runs}):
         alike = sorted((each for each in runs if each["runners"] == runners), key=lambda each: each["waiting"])
-        least, most = alike[0], alike[-1]
-        ratios = {name: round(most[name] / least[name], 2) for name in ("cpu_ms_per_pod", "kib_per_pod") if least[name]}
-        found.append({"runners": runners, "from": least["waiting"], "to": most["waiting"], **ratios})
+        for less, more in pairwise(alike):
+            ratios = {name: round(more[name] / less[name], 2) for name in ("cpu_ms_per_pod", "kib_per_pod")}
+            found.append({"runners": runners, "from": less["waiting"], "to": more["waiting"], **ratios})
     return found
 
 

@@ -116,7 +116,7 @@ class Contest:
             "cpu_ms_per_pod": cpu.pop("all"),
             "slurm_cpu_ms_per_pod": cpu.pop("slurm"),
             "cpu_ms_by_role": cpu,
-            "cpu_ms_per_task": {key: sum(_cpu(quiet[key])[role] for role in ("all", "slurm")) for key in peers},
+            "cpu_ms_per_task": {key: _with_slurm(_cpu(quiet[key])) for key in peers},
             "ratios": {key: round(rates["pods_per_s_2000"] / rates[key], 2) for key in peers},
             "others": {key: max(answer["others"] for answer in answers) for key, answers in quiet.items()},
         }
@@ -125,6 +125,10 @@ class Contest:
 def _quieter_half(answers: Sequence[Answer]) -> Sequence[Answer]:
     """Those during which the machine was busy least with anything else."""
     return sorted(answers, key=lambda answer: float(answer["others"]))[: (len(answers) + 1) // 2]
+
+
+def _with_slurm(cpu: Mapping[str, float]) -> float:
+    return round(cpu["all"] + cpu["slurm"], 2)
 
 
 def _cpu(answers: Sequence[Answer]) -> dict[str, float]:

@@ -49,6 +49,7 @@ class FakeSite:
         self.deletions: list[Deletion] = []
         self.watchers = 0
         self.watched = 0
+        self.listed = 0
         self.logs_asked: list[LogOptions] = []
         self.lines: dict[tuple[str, str], list[tuple[float, bytes]]] = {}
         self.produced = 0
@@ -139,6 +140,7 @@ class FakeSite:
         return 1
 
     def pods(self, caller: Caller) -> tuple[list[PodView], int]:
+        self.listed += 1
         return [PodView(**{**view, "pod": {}}) for view in self.views.values()], self.seq
 
     def pod(self, caller: Caller, uid: str) -> PodView:

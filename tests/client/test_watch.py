@@ -111,6 +111,37 @@ async def test_pods_come_as_they_end(client: AsyncClient, gateway: Gateway) -> N
         await client.wait("no-such")
 
 
+async def test_who_listens_when_pods_are_handed_over_asks_for_no_list(client: AsyncClient, gateway: Gateway) -> None:
+    gateway.state.on_submit = lambda uid: gateway.state.end(uid)
+    await client.run(pod("first"))
+    listed = gateway.state.listed
+    early = await client.submit([pod("one"), pod("two")])
+    await client.run(pod("later"))  # so that the ends of both were heard before they are asked for
+    gateway.state.on_submit = lambda uid: None
+    late = await client.submit(pod("three"))
+    async with aclosing(client.as_ended([*early, *late])) as ending:
+        assert sorted([(await anext(ending)).name, (await anext(ending)).name]) == ["one", "two"]
+        gateway.do(lambda site: site.end(late[0].uid))
+        assert (await anext(ending)).name == "three"
+    assert gateway.state.listed == listed
+    again = [one.name async for one in client.as_ended(early)]
+    assert sorted(again) == ["one", "two"]
+    assert gateway.state.listed == listed + 1, "what was told once is not kept"
+
+
+async def test_a_pod_that_was_there_before_is_asked_for(client: AsyncClient, gateway: Gateway) -> None:
+    (old,) = await client.submit(pod("old"))
+    gateway.do(lambda site: site.end(old.uid))
+    async with anyio.create_task_group() as tasks:
+        (other,) = await client.submit(pod("other"))
+        tasks.start_soon(client.wait, other)
+        await anyio.wait_all_tasks_blocked()
+        (same,) = await client.submit(dict(old.manifest))
+        with anyio.fail_after(5):
+            assert [one.name async for one in client.as_ended([same])] == ["old"]
+        gateway.do(lambda site: site.end(other.uid))
+
+
 async def test_closing_the_client_ends_all_waits(gateway: Gateway) -> None:
     caught: list[Exception] = []
     async with anyio.create_task_group() as tasks, AsyncClient(gateway.site()) as client:

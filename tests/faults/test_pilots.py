@@ -170,25 +170,6 @@ def test_the_next_gateway_has_the_old_pilots(site: Wrapped, team: Team) -> None:
     assert len(site.calls("sbatch")) == submissions
 
 
-def test_pods_of_a_node_that_dies(site: Wrapped, team: Team, overdue: tuple[Team, list[Pod]]) -> None:
-    """Somebody else's pods on the other node do not notice."""
-    theirs = overdue[0].node_of(overdue[1])
-    number = next(number for number in range(1, site.nodes + 1) if number != theirs)
-    site.box.run("root", ["scontrol", "update", f"nodename=n{theirs}", "state=drain", "reason=test"])
-    never, again = team.running(team.submit(2)), team.running(team.submit(2, "OnFailure"))
-    assert team.node_of([*never, *again]) == number
-    site.box.run("root", ["scontrol", "update", f"nodename=n{theirs}", "state=resume"])
-    site.box.power_off(number)
-    try:
-        check_lost(team.ends(never), "RunnerLost")
-        again = team.running(again, 2)
-    finally:
-        site.box.power_on(number)
-    assert team.node_of(again) == theirs
-    team.let_go()
-    assert all((one.phase, one.attempt) == ("Succeeded", 2) for one in team.ends(again))
-
-
 def test_drained_it_leaves_nothing(site: Wrapped, team: Team) -> None:
     pods = team.running(team.submit(4))
     farnode(site, "gateway", "drain")
@@ -235,3 +216,17 @@ def test_stopped_it_leaves_nothing(site: Wrapped, team: Team) -> None:
     wait_until(lambda: not site.processes(), "no process is left", 30)
     assert not team.testimony.finished()
     farnode(site, "gateway", "undrain")
+
+
+def test_pods_of_a_node_that_dies(site: Wrapped, team: Team) -> None:
+    """The last, for Slurm with so little patience may give up the other node too."""
+    never, again = team.running(team.submit(2)), team.running(team.submit(2, "OnFailure"))
+    number = team.node_of([*never, *again])
+    site.box.power_off(number)
+    try:
+        check_lost(team.ends(never), "RunnerLost")
+        again = team.running(again, 2)
+    finally:
+        site.box.power_on(number)
+    team.let_go()
+    assert all((one.phase, one.attempt) == ("Succeeded", 2) for one in team.ends(again))

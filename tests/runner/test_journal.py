@@ -49,6 +49,28 @@ def test_acknowledged_events_are_not_kept(journal: Journal) -> None:
     journal.close()
 
 
+def test_what_the_gateway_has_does_not_fill_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy it is: something is never acknowledged yet."""
+    monkeypatch.setattr("farnode.runner.journal.KEPT_BYTES", 2000)
+    path = tmp_path / "events.jsonl"
+    journal = Journal(path, remembered=40)
+    for turn in range(1, 200):
+        fill(journal, 5)
+        journal.acknowledge(5 * turn - 3)
+        seqs = [json.loads(line)["seq"] for line in path.read_bytes().splitlines()]
+        assert seqs == list(range(seqs[0], 5 * turn + 1))
+        assert seqs[0] <= 5 * turn - 2
+        assert path.stat().st_size < 2500
+        assert after(journal, 5 * turn - 3) == seqs[-3:]
+    assert path.stat().st_mode & 0o777 == 0o600
+    journal.acknowledge(995)
+    fill(journal, 60)
+    journal.acknowledge(996)
+    assert after(journal, 996, 2) == [997, 998]
+    journal.close()
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
 def test_nothing_is_lost_to_a_full_spool(journal: Journal, tmp_path: Path) -> None:
     fill(journal, 2)
     writing: Any = journal._file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -107,7 +108,8 @@ def test_a_census_finds_children_sessions_and_the_marked() -> None:
         assert {one.threads for one in found} == {1}
     finally:
         for one in found:
-            os.kill(one.pid, 9)
+            with contextlib.suppress(ProcessLookupError):  # a shell of a moment
+                os.kill(one.pid, 9)
         process.wait()
 
 

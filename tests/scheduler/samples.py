@@ -23,7 +23,7 @@ def room(nonce: str = "n", **given: Any) -> Room:
         "owner": None,
         "partition": "main",
         "account": "p1",
-        "qos": "normal",
+        "qos": None,
         "millicores": 8000,
         "memory": 8 * GIB,
         "gpu": A100 if given.get("gpus") else None,

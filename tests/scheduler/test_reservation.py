@@ -231,6 +231,14 @@ def test_who_could_have_no_room_in_time_keeps_none_from_one_who_could() -> None:
     assert kept_for(one) == shape(8, walltime=60)
 
 
+def test_a_pod_that_outstays_its_time_is_expected_to_stay_as_long_again() -> None:
+    rooms = [room("outstayed"), room("young")]
+    rooms[0].take("x", shape(1, walltime=10).demand, -2000.0)
+    rooms[1].take("y", shape(7, walltime=500).demand, 0.0)
+    assert matched(behind(("small", shape())), rooms) == {"small": "outstayed"}
+    assert kept_for(rooms[1]) == LARGE
+
+
 def test_the_room_that_has_space_soonest_is_kept() -> None:
     rooms = [room("late"), room("soon"), room("whenever")]
     rooms[0].take("x", shape(1, walltime=3000).demand, 0.0)

@@ -7,6 +7,7 @@ allocation is over. In memory are only the latest ones; after a long silence of 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 from collections import deque
@@ -20,7 +21,7 @@ from ..wire.messages import EventFrame
 REMEMBERED = 4096
 """Unacknowledged events in memory, some 2 KiB each."""
 KEPT_BYTES = 16 * 1024 * 1024
-"""Of acknowledged events the file may hold."""
+"""Of a file that holds acknowledged events; it is then made shorter."""
 RETRY = 5.0
 """Seconds between tries to write what a full spool refused."""
 
@@ -72,8 +73,8 @@ class Journal:
         self.acked = max(self.acked, seq)
         while self._recent and self._recent[0].seq <= self.acked:
             self._recent.popleft()
-        if self.acked == self.last and self._size > KEPT_BYTES:
-            self._empty()
+        if self._size > KEPT_BYTES and self._written == self.last:
+            self._shorten()
         self._notify()
         self.acknowledged()
 
@@ -119,16 +120,38 @@ class Journal:
         if not self._torn:
             self._written = self.last
 
-    def _empty(self) -> None:
-        """The gateway has all of it: a runner for many pods must not fill the spool with what nobody needs."""
+    def _shorten(self) -> None:
+        """The gateway has most of it: a runner for many pods must not fill the spool with what nobody needs."""
+        if len(self._recent) < self.last - self.acked:
+            return
+        lines = b"".join([event.line + b"\n" for event in self._recent])
         try:
-            self._file.truncate(0)
+            if lines:
+                self._replace(lines)
+            else:
+                self._file.truncate(0)
         except OSError as error:
             logger.error("%s: %s", self._path, error)
             return
-        self._size = 0
+        self._size = len(lines)
         self._torn = False
         self._position = 0, 0
+
+    def _replace(self, lines: bytes) -> None:
+        """In one step: these are not acknowledged yet."""
+        path = Path(f"{self._path}.new")
+        path.unlink(missing_ok=True)
+        file = path.open("ab", buffering=0)
+        try:
+            path.chmod(0o600)
+            if file.write(lines) != len(lines):
+                raise OSError(errno.ENOSPC, "not all of it was written")
+            path.rename(self._path)
+        except OSError:
+            file.close()
+            raise
+        self._file.close()
+        self._file = file
 
     def _read(self, after: int, before: int, limit: int) -> list[Numbered]:
         """From the file, going on where the last call stopped."""

@@ -128,7 +128,7 @@ class Room:
             (self.owner is None or self.owner == shape.owner)
             and (demand.partition is None or demand.partition == self.partition)
             and (demand.account is None or demand.account == self.account)
-            and (demand.qos is None or demand.qos == self.qos)
+            and demand.qos == self.qos  # None is the site's own choice, and no other costs its owner anything unasked
             and shape.runtime in self.runtimes
             and demand.millicores <= self.millicores
             and demand.memory <= self.memory
