@@ -36,9 +36,9 @@ class Demand:
     asked for it as a whole, else the most its containers need at one moment. `walltime` (seconds) is what the
     allocation must last for this pod, before grace and margin; None: the site's default. `runtime` None: the site's
     first that fits. `ports` are those its containers and probes name, sorted: pods use their node's own network, where
-    a port is had by one. `priority` as Kubernetes': the higher goes first. `grace` (seconds) is the pod's own, which its
-    allocation must leave it. `dedicated`: it wants an allocation of its own; `nodes` more than 1: one of so many nodes,
-    each with the cores, memory and GPUs asked for, on the first of which it runs."""
+    a port is had by one. `priority` as Kubernetes': the higher goes first. `grace` (seconds) is the pod's own, which
+    its allocation must leave it. `dedicated`: it wants an allocation of its own; `nodes` more than 1: one of so many
+    nodes, each with the cores, memory and GPUs asked for, on the first of which it runs."""
 
     millicores: int
     memory: int
