@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Machine
@@ -197,3 +198,15 @@ def test_pilots_that_end_before_they_begin_are_asked_for_ever_more_seldom() -> N
         at += 1.0
     assert len(times) == 12
     assert "no python there" in message(machine, 1)
+
+
+def test_whoever_wants_any_gpu_gets_one_of_whatever_type() -> None:
+    h100 = GpuOffer("nvidia.com", "h100", 4)
+    offers = (GPU, replace(GPU, name="h100", gpus=(h100,)))
+    planner, machine = planned(pod(1, gpus=1), pod(2, gpus=1, gpu_model="h100"), offers=offers, dedicated=False)
+    anything, one_h100 = asked(planner, machine, 1.0)
+    assert [one.request.gpu.model if one.request.gpu else None for one in (anything, one_h100)] == ["", "h100"]
+    begin(machine, anything.request.nonce, 2.0, gpus=1)
+    assert bound(planner, machine, 3.0) == {uid(1)}, "of an unknown type is no h100"
+    begin(machine, one_h100.request.nonce, 4.0, gpus=1)
+    assert bound(planner, machine, 5.0) == {uid(2)}

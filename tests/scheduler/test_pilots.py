@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,11 +35,11 @@ def queued(nonce: str, size: Size = NODE) -> Pilot:
 
 
 def test_little_that_waits_gets_a_pilot_of_its_size() -> None:
-    assert asked(3) == [Wanted(CPU, Size(3000, 0), 1, 3600.0)]
+    assert asked(3) == [Wanted(CPU, Size(3000, 12 * GIB), 1, 3600.0)], "with its share of the memory"
 
 
 def test_a_part_of_a_core_gets_a_whole_one() -> None:
-    assert asked(3, each=Size(250, 0)) == [Wanted(CPU, Size(1000, 0), 1, 3600.0)]
+    assert asked(3, each=Size(250, 0)) == [Wanted(CPU, Size(1000, 4 * GIB), 1, 3600.0)]
 
 
 def test_much_gets_whole_nodes_but_no_more_than_may_queue_at_first() -> None:
@@ -73,7 +75,7 @@ def test_gpus_are_asked_for_as_needed() -> None:
     each, node = Size(1000, GIB, 1), Size(16_000, 64 * GIB, 4)
     before = Pilot("g", GPU, each, begun=True, used=each)
     assert wanted([Load(GPU, each, 2, 60.0)], [before], {GPU: Place(node, 100)}, AT, TERMS) == [
-        Wanted(GPU, Size(2000, 2 * GIB, 2), 1, 3600.0)
+        Wanted(GPU, Size(2000, 8 * GIB, 2), 1, 3600.0)
     ]
     assert wanted([Load(GPU, each, 9, 60.0)], [], {GPU: Place(node, 100)}, AT, TERMS) == [Wanted(GPU, node, 3, 3600.0)]
 
@@ -106,7 +108,9 @@ def test_no_more_than_there_are_nodes() -> None:
 
 
 def test_a_small_pilot_on_the_only_node_leaves_the_rest_of_it() -> None:
-    (one,) = wanted([Load(CPU, CORE, 1000, 60.0)], [running("a", CORE, CORE)], {CPU: Place(NODE, 1)}, AT, TERMS)
+    (one,) = wanted(
+        [Load(CPU, CORE, 1000, 60.0)], [running("a", Size(1000, 4 * GIB), CORE)], {CPU: Place(NODE, 1)}, AT, TERMS
+    )
     assert one == Wanted(CPU, Size(15_000, 60 * GIB), 1, 3600.0)
 
 
@@ -139,13 +143,18 @@ def test_never_more_than_the_site_allows(shapes: list[tuple[int, int, int]], beg
 # ---- given back --------------------------------------------------------------------------------------------------
 
 
-def gone(*pilots: Pilot, at: float = 1000.0, quiet: float | None = None) -> list[str]:
-    return [nonce for nonce, _ in unneeded(pilots, {} if quiet is None else {CPU: quiet}, at, TERMS)]
+def gone(*pilots: Pilot, at: float = 1000.0, quiet: float | None = None, hurry: bool = False) -> list[str]:
+    return [nonce for nonce, _ in unneeded(pilots, {} if quiet is None else {CPU: quiet}, hurry, at, TERMS)]
 
 
 def test_an_idle_pilot_is_given_back_after_a_while() -> None:
     assert gone(running("a", idle=950.0)) == []
     assert gone(running("a", idle=940.0)) == ["a"]
+
+
+def test_an_idle_pilot_is_given_back_sooner_where_others_wait() -> None:
+    assert gone(running("a", idle=991.0), hurry=True) == []
+    assert gone(running("a", idle=990.0), hurry=True) == ["a"]
 
 
 def test_an_idle_pilot_whose_time_is_too_short_for_anybody_goes_at_once() -> None:
@@ -193,3 +202,12 @@ def test_the_nodes_of_a_partition_that_a_pilot_may_get() -> None:
     assert nodes(first, offers, None) == 5
     assert nodes(small, offers, None) == 10
     assert nodes(second, offers, GpuRequest("nvidia.com", "v100", 1)) == 3
+
+
+def test_any_gpu_may_be_on_any_node_that_has_as_many() -> None:
+    a100, h100 = GpuOffer("nvidia.com", "a100", 4), GpuOffer("nvidia.com", "h100", 2)
+    mixed = Offer("mixed", 16, 64 * GIB, partition="gpu", gpus=(replace(a100, count=2), h100))
+    pure = Offer("pure", 16, 64 * GIB, partition="gpu", gpus=(a100,))
+    anything = GpuRequest("nvidia.com", "", 1)
+    assert whole(mixed, None, anything).gpus == whole(pure, None, anything).gpus == 4
+    assert nodes(pure, (pure, mixed), anything) == 2

@@ -66,11 +66,12 @@ class Piloting:
         loads: list[Load] = []
         places: dict[Pool, Place] = {}
         busy: set[Pool] = set()
-        for line in list(self._queue.lines()):
-            placement = self._placement(line.shape.demand)
+        lines = [(line, self._placement(line.shape.demand)) for line in self._queue.lines()]
+        ready = {self._pool(line, placement) for line, placement in lines if settled(line)}
+        for line, placement in lines:
             pool = self._pool(line, placement)
             busy.add(pool)
-            if placement.offer.standing or not settled(line):
+            if placement.offer.standing or pool not in ready:
                 continue
             setback = self._setbacks.get(pool)
             if setback is not None and setback.until > at:
@@ -94,7 +95,8 @@ class Piloting:
     def _give_back(self, pilots: Sequence[Pilot], busy: Collection[Pool], at: float) -> Iterator[s.DrainAsked]:
         silent = {pilot.pool for pilot in pilots} - set(busy)
         self._quiet = {pool: self._quiet.get(pool, at) for pool in silent}
-        for nonce, words in unneeded(pilots, self._quiet, at, self._terms):
+        hurry = bool(busy) or self._rooms.somebody_queues
+        for nonce, words in unneeded(pilots, self._quiet, hurry, at, self._terms):
             yield s.DrainAsked(at, nonce, words)
 
     def _pool(self, line: Line, placement: Placement) -> Pool:

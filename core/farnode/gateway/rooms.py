@@ -137,7 +137,15 @@ class Rooms:
         offer = next((offer for offer in self._offers if offer.name == record.offer), None)
         if asked is None or offer is None:
             return None
+        if not asked.model:
+            return GpuOffer(asked.vendor, "", sum(gpu.count for gpu in offer.gpus))
         return next((gpu for gpu in offer.gpus if (gpu.vendor, gpu.model) == (asked.vendor, asked.model)), None)
+
+    @property
+    def somebody_queues(self) -> bool:
+        """Whether a pod waits for an allocation of its own to begin."""
+        records = (self._machine.allocations[nonce] for nonce in self.live)
+        return any(record.pod is not None and record.life is not Life.RUNNING for record in records)
 
     # ---- what can be had of it -----------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ pod. Hence:
 - few are queued at once while none has begun, and more with each that has run for a moment: a mistake does not flood a
   queue, and by then it shows how fast they are. Pilots that will have served all that waits before long are enough;
 - no more is asked for than the offer has nodes;
-- pilots are given back when they have been idle for a while; where the rest of the pool has a pilot's worth of free
-  room for as long, the emptiest takes no more pods. Work is never killed for it;
+- pilots are given back when they have been idle for a while, a short one where others wait; where the rest of the pool
+  has a pilot's worth of free room for as long, the emptiest takes no more pods. Work is never killed for it;
 - what is queued is withdrawn only when nobody has waited for as long: asking again would lose its place in the queue.
 """
 
@@ -29,6 +29,8 @@ PROVEN = 10.0
 """Seconds after which a pilot counts as one that has begun."""
 ENOUGH = 60.0
 """Seconds within which the pilots that run may serve all that waits, before more are asked for."""
+HURRY = 10.0
+"""Seconds for which a pilot may be idle while pods that cannot use it wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`memory` in bytes, 0 where the batch system's default is meant."""
+    """`memory` in bytes."""
 
     millicores: int
     memory: int
@@ -145,8 +147,7 @@ def whole(offer: Offer, cores: int | None, gpu: GpuRequest | None) -> Size:
     """The largest pilot of an offer: a node, or so many of its `cores` with their share of its memory."""
     share = min(offer.cores, cores or offer.cores)
     memory = offer.memory * share // offer.cores
-    count = max((each.count for each in offer.gpus if gpu and each.model == gpu.model), default=0)
-    return Size(share * 1000, memory, count)
+    return Size(share * 1000, memory, _devices(offer, gpu.model) if gpu else 0)
 
 
 def nodes(offer: Offer, offers: Iterable[Offer], gpu: GpuRequest | None) -> int:
@@ -154,8 +155,13 @@ def nodes(offer: Offer, offers: Iterable[Offer], gpu: GpuRequest | None) -> int:
     GPU, not a kind of node."""
     alike = [each for each in offers if each.partition == offer.partition]
     if gpu is not None:
-        return sum(each.nodes for each in alike if any(one.model == gpu.model for one in each.gpus))
+        return sum(each.nodes for each in alike if _devices(each, gpu.model) >= _devices(offer, gpu.model))
     return sum(each.nodes for each in alike if each.cores >= offer.cores and each.memory >= offer.memory)
+
+
+def _devices(offer: Offer, model: str) -> int:
+    """Of one node; `model` "" is any."""
+    return sum(each.count for each in offer.gpus if model in ("", each.model))
 
 
 def wanted(
@@ -224,35 +230,36 @@ def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], place: Place, terms:
 
 
 def _left(pilots: Sequence[Pilot], place: Place, whole: Size) -> Size:
-    """What the offer's nodes have beside the pool's pilots; memory by its share, where a pilot has the default."""
+    """What the offer's nodes have beside the pool's pilots."""
     left = whole.times(place.nodes)
     for pilot in pilots:
-        share = whole.memory * pilot.size.millicores // max(1, whole.millicores)
-        left = left.plus(replace(pilot.size, memory=pilot.size.memory or share).times(-1))
+        left = left.plus(pilot.size.times(-1))
     return left
 
 
 def _grown(size: Size, pilots: Sequence[Pilot], whole: Size) -> Size:
-    """In whole cores, and at least what the pool has already. GPUs are too dear to be kept for pods that may come."""
-    size = replace(size, millicores=-(-size.millicores // 1000) * 1000)
-    if size.gpus:
-        return size
-    before = NOTHING
-    for pilot in pilots:
-        before = before.plus(pilot.size)
-    grown = Size(max(size.millicores, before.millicores), max(size.memory, before.memory) if size.memory else 0)
-    return grown if grown.millicores < whole.millicores else whole
+    """In whole cores, at least what the pool has already, and with the share of the memory that goes with its cores.
+    GPUs are too dear to be kept for pods that may come."""
+    cores = -(-size.millicores // 1000) * 1000
+    if not size.gpus:
+        cores = min(whole.millicores, max(cores, sum(pilot.size.millicores for pilot in pilots)))
+    memory = max(size.memory, whole.memory * cores // whole.millicores)
+    return whole if cores == whole.millicores and not size.gpus else Size(cores, memory, size.gpus)
 
 
-def unneeded(pilots: Iterable[Pilot], quiet: Mapping[Pool, float], at: float, terms: Terms) -> list[tuple[str, str]]:
+def unneeded(
+    pilots: Iterable[Pilot], quiet: Mapping[Pool, float], hurry: bool, at: float, terms: Terms
+) -> list[tuple[str, str]]:
     """Pilots that are to take no more pods, or to be withdrawn where they have not begun, each with the reason.
-    `quiet`: since when no pod has waited for a pool; pools where one does are not in it."""
+    `quiet`: since when no pod has waited for a pool; pools where one does are not in it. `hurry`: others wait for what
+    idle pilots hold."""
+    idle_after = min(terms.idle_after, HURRY) if hurry else terms.idle_after
     gone: list[tuple[str, str]] = []
     pools: defaultdict[Pool, list[Pilot]] = defaultdict(list)
     for pilot in pilots:
         pools[pilot.pool].append(pilot)
     for pool, mine in pools.items():
-        idle = {pilot.nonce: words for pilot in mine if (words := _idle(pilot, at, terms))}
+        idle = {pilot.nonce: words for pilot in mine if (words := _idle(pilot, idle_after, at))}
         gone += idle.items()
         if pool in quiet and at - quiet[pool] >= terms.idle_after:
             rest = [pilot for pilot in mine if pilot.nonce not in idle]
@@ -261,11 +268,11 @@ def unneeded(pilots: Iterable[Pilot], quiet: Mapping[Pool, float], at: float, te
     return gone
 
 
-def _idle(pilot: Pilot, at: float, terms: Terms) -> str:
+def _idle(pilot: Pilot, idle_after: float, at: float) -> str:
     if not pilot.begun or pilot.idle_since is None:
         return ""
-    if at - pilot.idle_since >= terms.idle_after:
-        return f"without pods for {terms.idle_after:g} s"
+    if at - pilot.idle_since >= idle_after:
+        return f"without pods for {idle_after:g} s"
     if pilot.ends_at is not None and pilot.ends_at - at < pilot.least:
         return "its time is too short for another pod"
     return ""

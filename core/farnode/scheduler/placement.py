@@ -7,7 +7,7 @@ place instead of waiting for ever.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farnode.model.allocation import GpuRequest
 from farnode.model.demand import Demand
@@ -48,7 +48,18 @@ def place(demand: Demand, offers: Sequence[Offer]) -> Placement | Unfit:
     large = [placement for placement in fitting if _nodes(placement, fitting) >= demand.nodes]
     if not large:
         return Unfit("; ".join([*reasons, *_too_small(demand, fitting)]))
-    return min(large, key=_cost)
+    return _of_any_type(demand, min(large, key=_cost), offers)
+
+
+def _of_any_type(demand: Demand, best: Placement, offers: Sequence[Offer]) -> Placement:
+    """Whoever does not mind gets GPUs of whatever type its partition has, of all its nodes."""
+    gpu = demand.gpu
+    if best.gpu is None or gpu is None or gpu.model is not None or gpu.memory is not None:
+        return best
+    there = [each for offer in offers if offer.partition == best.offer.partition for each in offer.gpus]
+    if len({each.model for each in there}) == 1 or not all(fits(replace(gpu, count=1), each) for each in there):
+        return best
+    return replace(best, gpu=replace(best.gpu, model=""))
 
 
 def _nodes(placement: Placement, fitting: Sequence[Placement]) -> int:
