@@ -78,6 +78,8 @@ def _default(name: str, field: FieldInfo) -> str:
     value: Any = field.default
     if value is PydanticUndefined:
         return "none" if field.default_factory else "must be given"
+    if value is None:
+        return "none"
     if isinstance(value, HostPort):
         return f"`{value.host}:{value.port}`"
     if isinstance(value, bool):

@@ -57,6 +57,11 @@ def test_alone_and_without_a_cap() -> None:
     assert not any("In Line" in line or "Node-Hours" in line for line in lines)
 
 
+def test_one_that_is_the_whole_line() -> None:
+    lines = told({**VIEW, "waiting": {"words": WORDS, "pods": 1, "oldest": NOW - 300}}, SITE)
+    assert "  In Line:     1 pod, the first for 5m" in lines
+
+
 def test_what_has_an_allocation_waits_for_no_pilot() -> None:
     lines = told({**VIEW, "allocation": {"kind": "dedicated", "phase": "queued", "job": "7"}}, SITE)
     assert "  Kind:   dedicated" in lines

@@ -124,6 +124,16 @@ def test_a_screen_shows_no_more_than_it_has_room_for(doing: SiteView, width: int
         assert lines[-1].startswith("Ctrl-C")
 
 
+def test_words_of_many_lines_take_one() -> None:
+    words = "it could not begin:\n  no python\n\tat all"
+    waiting = [{"words": words, "pods": 1, "oldest": NOW}]
+    doing: Any = {"name": "lab", "problem": words, "allocations": [allocation(1, **QUEUED)], "waiting": waiting}
+    doing["allocations"][0]["words"] = words
+    flat = [line for line in drawn(doing, 40, 300) if "it could not begin: no python at all" in line]
+    assert [line.split()[0] for line in flat] == ["lab:", "1", "1"]
+    assert len(drawn(doing, 10, 300)) <= 10
+
+
 def test_each_table_has_a_part_of_the_screen() -> None:
     lines = drawn(crowd(300), 60, 200)
     assert len(lines) == 60

@@ -39,9 +39,14 @@ class Jobs:
     refusal: Refused | None = None
     failing: set[str] = field(default_factory=set)
     state: AllocationState = AllocationState(Phase.RUNNING)  # noqa: RUF009 - frozen
+    taking: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.taking.set()
 
     async def submit(self, wanted: Sequence[AllocationRequest]) -> Sequence[AllocationId | Refused]:
         self.submitted.append([request.nonce for request in wanted])
+        await self.taking.wait()
         self._answer("submit")
         return [self.refusal or AllocationId(request.nonce, f"7_{request.index}") for request in wanted]
 
@@ -209,6 +214,21 @@ async def test_a_cancellation_that_failed_is_made_again_and_one_that_did_not_is_
         assert here.jobs.cancelled == [["b-0"], ["b-0"]]
 
 
+async def test_what_is_cancelled_while_it_is_submitted_is_cancelled_once(tmp_path: Path) -> None:
+    async with stage(tmp_path, poll=15.0) as here:
+        here.jobs.taking.clear()
+        await here.want("b-0")
+        await here.until(lambda: here.jobs.submitted)
+        await here.engine.tell(s.DrainAsked(here.engine.clock(), "b-0", "not needed"))
+        await here.until(lambda: here.record("b-0").cancelled)
+        await asyncio.sleep(0.05)
+        assert not any(here.jobs.cancelled)
+        here.jobs.taking.set()
+        await here.until(lambda: any(here.jobs.cancelled))
+        await asyncio.sleep(0.05)
+        assert [nonce for call in here.jobs.cancelled for nonce in call] == ["b-0"]
+
+
 async def test_a_refusal_for_good_is_a_reason_to_look_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "INVENTORY_AGAIN", 0.05)
     async with stage(tmp_path) as here:
@@ -230,3 +250,16 @@ async def test_a_batch_system_that_does_not_answer_is_asked_again_and_said_to_be
         here.jobs.failing = set()
         await here.until(lambda: here.record("b-0").phase == "running")
         assert here.batch.problem is None
+
+
+async def test_a_submission_that_is_taken_says_nothing_of_questions_that_fail(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        await here.want("a")
+        await here.until(lambda: here.record("a").job)
+        here.jobs.failing = {"states"}
+        await here.until(lambda: here.batch.problem)
+        await here.want("b")
+        await here.until(lambda: here.record("b").job)
+        assert here.batch.problem == "it does not answer"
+        here.jobs.failing = set()
+        await here.until(lambda: here.batch.problem is None)

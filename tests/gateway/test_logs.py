@@ -20,9 +20,10 @@ def spool(tmp_path_factory: pytest.TempPathFactory) -> Spool:
     return Spool(tmp_path_factory.mktemp("spool"), "gateway")
 
 
-def ended(count: int, **fields: Any) -> PodRecord:
+def ended(count: int, container_id: str = "", **fields: Any) -> PodRecord:
     """A pod whose container has restarted so often, in all its attempts."""
-    status = {"phase": "Failed", "containerStatuses": [{"name": "main", "restartCount": count}]}
+    main = {"name": "main", "restartCount": count, "containerID": container_id}
+    status = {"phase": "Failed", "containerStatuses": [main]}
     known: dict[str, Any] = {"attempt": 1, "nonce": "n0nce", **fields}
     return PodRecord("u1", "alice", 0.0, Stage.ENDED, status, "process", **known)
 
@@ -82,11 +83,21 @@ def test_a_log_without_a_byte_has_no_file(spool: Spool) -> None:
     assert text(spool, ended(0, logs={"1.main.0.log": 0})) == ""
 
 
+def test_a_run_that_wrote_nothing_before_its_runner_was_killed(spool: Spool, written: Path) -> None:
+    """Nobody told of its log, and there is no file."""
+    lost = ended(1, "farnode://u1/1/main/1")
+    assert (text(spool, lost), text(spool, lost, previous=True)) == ("", "")
+    spool.remove_pod("n0nce", "u1")
+    assert text(spool, lost) == ""
+    with pytest.raises(NotFound):
+        text(spool, ended(1, "farnode://u1/1/main/1", nonce="removed"))
+
+
 def test_a_log_that_is_gone(spool: Spool, written: Path) -> None:
     with pytest.raises(NotFound, match=r"1\.main\.0\.log is not kept any more"):
         text(spool, ended(0))
     with pytest.raises(NotFound):
-        text(spool, ended(0, logs={"1.main.0.log": 9}))
+        text(spool, ended(0, "farnode://u1/1/main/0", logs={"1.main.0.log": 9}))
     spool.remove_pod("n0nce", "u1")
     with pytest.raises(NotFound):
         text(spool, ended(0))

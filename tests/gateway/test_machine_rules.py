@@ -64,6 +64,26 @@ def test_a_submission_refused_for_days_is_tried_again() -> None:
     assert (pod.stage, pod.retry) == (Stage.QUEUED, 1099 + 300.0)
 
 
+def test_a_restart_goes_on_with_an_allocation_whose_end_was_told() -> None:
+    """Of a node of a gang's job nothing tells it again."""
+    old = bound()
+    ended = AllocationState(Phase.ENDED, "7", Cause.FAILED, "RunnerEnded", "its runner ended")
+    assert s.ReadSpool("n") in old.handle(s.AllocationSeen(3.0, "n", ended))
+    new = Machine(RULES)
+    assert s.ReadSpool("n") in new.load(old.pods.values(), old.bundles, old.allocations.values(), 4.0)
+    new.handle(s.SpoolRead(5.0, "n"))
+    assert new.pods[UID].stage is Stage.ENDED
+
+
+def test_new_inputs_of_a_pod_that_has_ended_change_nothing() -> None:
+    """What changes after its end would be charged to its owner again."""
+    made = bound()
+    event(made, 1, phase="Succeeded", started_at=2.0, ended=True, containers=[], init_containers=[])
+    made.take_changed()
+    assert made.handle(s.InputsUpdated(4.0, UID, 1, bundle(UID, "Never"))) == []
+    assert not made.take_changed()
+
+
 def test_an_attempt_that_was_cut_is_not_started_again() -> None:
     made = bound()
     event(made, 1, phase="Failed", reason="AllocationEnding", started_at=2.0, ended=True)

@@ -16,6 +16,7 @@ from farnode.gateway.records import Stage
 from farnode.gateway.requests import Terms
 from farnode.gateway.state import Rules
 from farnode.gateway.usage import NodeHours, Usage
+from farnode.model.allocation import AllocationState, Cause, Phase
 from farnode.model.bundle import Bundle, parse_bundle
 from farnode.model.offer import GpuOffer, Offer
 from farnode.scheduler import pilots
@@ -41,7 +42,12 @@ def pod(number: int, gpus: int = 0, **annotations: str) -> Bundle:
 
 
 def planned(
-    *pods: Bundle, offers: tuple[Offer, ...], share: bool = True, dedicated: bool = True, cap: float | None = None
+    *pods: Bundle,
+    offers: tuple[Offer, ...],
+    share: bool = True,
+    dedicated: bool = True,
+    cap: float | None = None,
+    usage: Usage | None = None,
 ) -> tuple[Planner, Machine]:
     machine = Machine(Rules())
     numbers = itertools.count()
@@ -50,7 +56,7 @@ def planned(
     ledger.by_day["alice", "1970-01-01"] = 3600.0
     hours = NodeHours(cap, ledger)
     means = Means(TERMS, policy, lambda nonce: Path("/spool") / nonce, lambda: f"n{next(numbers)}", hours)
-    planner = Planner(machine, means, Usage())
+    planner = Planner(machine, means, usage or Usage())
     planner.offers = offers
     for bundle in pods:
         machine.handle(s.Submitted(0.0, "alice", bundle, "process"))
@@ -181,6 +187,25 @@ def test_a_pod_whose_port_is_taken_on_its_node_is_tried_elsewhere_later() -> Non
     (again,) = step(planner, machine, 9.0)
     assert isinstance(again, s.AllocationWanted)
     assert again.request.nonce != wanted.request.nonce
+
+
+def test_a_port_is_free_when_its_pod_and_allocation_are_gone_at_once() -> None:
+    planner, machine = planned(web(1), offers=(LOCAL,))
+    (wanted,) = step(planner, machine, 1.0)
+    assert isinstance(wanted, s.AllocationWanted)
+    first = wanted.request.nonce
+    node(planner, machine, first, "n1")
+    assert [type(one) for one in step(planner, machine, 2.0)] == [s.Bound]
+    machine.handle(s.DeleteAsked(3.0, str(uuid.UUID(int=1)), purge=True))
+    machine.handle(s.AllocationSeen(4.0, first, AllocationState(Phase.ENDED, cause=Cause.CANCELLED)))
+    machine.handle(s.SpoolRead(4.0, first))
+    machine.handle(s.Tick(4.0))
+    assert (machine.pods, machine.allocations) == ({}, {})
+    machine.handle(s.Submitted(5.0, "alice", web(2), "process"))
+    (again,) = step(planner, machine, 100.0)
+    assert isinstance(again, s.AllocationWanted)
+    node(planner, machine, again.request.nonce, "n1")
+    assert [type(one) for one in step(planner, machine, 101.0)] == [s.Bound]
 
 
 def test_a_pod_that_ends_before_the_planner_looks_again_leaves_its_room() -> None:

@@ -9,6 +9,7 @@ from farnode.gateway import stimuli as s
 from farnode.gateway.machine import Machine
 from farnode.gateway.planner import Planner
 from farnode.gateway.records import Life, Stage
+from farnode.gateway.usage import Usage
 from farnode.model.allocation import AllocationState, Cause, Phase
 from farnode.model.offer import GpuOffer, Offer
 from tests.gateway.test_planner import PILOTS, planned, pod, step
@@ -210,3 +211,89 @@ def test_whoever_wants_any_gpu_gets_one_of_whatever_type() -> None:
     assert bound(planner, machine, 3.0) == {uid(1)}, "of an unknown type is no h100"
     begin(machine, one_h100.request.nonce, 4.0, gpus=1)
     assert bound(planner, machine, 5.0) == {uid(2)}
+
+
+def test_a_refusal_is_not_forgotten_because_another_pilot_runs() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 65)), offers=OFFERS, dedicated=False)
+    first, second = (one.request.nonce for one in asked(planner, machine, 1.0))
+    begin(machine, first, 2.0)
+    assert len(bound(planner, machine, 2.1)) == 16
+    machine.handle(s.AllocationRefused(3.0, second, "too many jobs", again=True))
+    assert asked(planner, machine, 3.1) == []
+    finish(machine, first, 1, 1, 3.2)
+    assert asked(planner, machine, 3.3) == [], "its record changed, but it had begun before"
+    third, *_ = asked(planner, machine, 9.0)
+    machine.handle(s.AllocationRefused(9.0, third.request.nonce, "too many jobs", again=True))
+    assert asked(planner, machine, 15.0) == [], "the second pause is longer"
+
+
+def test_pilots_that_are_refused_together_count_once() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 65)), offers=OFFERS, dedicated=False)
+    for one in asked(planner, machine, 1.0):
+        machine.handle(s.AllocationRefused(2.0, one.request.nonce, "too many jobs", again=True))
+    assert asked(planner, machine, 6.5) == []
+    assert len(asked(planner, machine, 7.5)) == 2
+
+
+def test_a_pod_too_long_for_any_pilot_gets_an_allocation_of_its_own() -> None:
+    """A pilot is older than its first pod, and may last no longer than the partition allows."""
+    short = replace(MAIN, max_walltime=7200)
+    planner, machine = planned(pod(1, walltime="2h"), pod(2), offers=(short,), dedicated=False)
+    wanted = asked(planner, machine, 1.0)
+    assert [(one.pod, one.request.walltime) for one in wanted] == [(uid(1), 7200), (None, 7200)]
+
+
+def test_no_pod_begins_in_a_pilot_that_the_batch_system_calls_ended() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    begin(machine, wanted.request.nonce, 2.0)
+    ended = AllocationState(Phase.ENDED, wanted.request.nonce, cause=Cause.CANCELLED)
+    machine.handle(s.AllocationSeen(2.5, wanted.request.nonce, ended))
+    assert bound(planner, machine, 3.0) == set(), "its runner's link may outlive it for a moment"
+
+
+def test_an_ended_pilot_of_a_drained_site_is_idle_no_longer() -> None:
+    usage = Usage()
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False, usage=usage)
+    (wanted,) = asked(planner, machine, 1.0)
+    begin(machine, wanted.request.nonce, 2.0)
+    assert bound(planner, machine, 2.0) == {uid(1)}
+    finish(machine, wanted.request.nonce, 1, 1, 10.0)
+    step(planner, machine, 10.0)
+    planner.draining = True
+    step(planner, machine, 10.0)
+    machine.handle(s.RunnerLeft(11.0, wanted.request.nonce, f"i-{wanted.request.nonce}"))
+    step(planner, machine, 11.0)
+    assert usage.idle_by_owner(1000.0) == usage.idle_by_owner(11.0)
+
+
+def test_offers_may_change_in_the_moment_in_which_a_pilot_goes() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    nonce = wanted.request.nonce
+    begin(machine, nonce, 2.0)
+    assert bound(planner, machine, 2.0) == {uid(1)}
+    finish(machine, nonce, 1, 1, 3.0)
+    machine.handle(s.DeleteAsked(3.0, uid(1), purge=True))
+    step(planner, machine, 3.0)
+    machine.handle(s.RunnerLeft(4.0, nonce, f"i-{nonce}"))
+    machine.handle(s.Tick(4.0))
+    assert nonce not in machine.allocations
+    planner.offers = (MAIN,)
+    assert step(planner, machine, 4.0) == []
+
+
+def test_a_pilot_that_drains_counts_until_it_has_ended() -> None:
+    planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
+    (wanted,) = asked(planner, machine, 1.0)
+    begin(machine, wanted.request.nonce, 2.0)
+    assert bound(planner, machine, 2.0) == {uid(1)}
+    machine.handle(s.DrainAsked(2.0, wanted.request.nonce, "enough"))
+    at = 3.0
+    for number in range(2, 400):
+        machine.handle(s.Submitted(at, "alice", pod(number), "process"))
+    while at < 60.0:
+        for one in asked(planner, machine, at):
+            begin(machine, one.request.nonce, at)
+        at += 1.0
+    assert len(machine.allocations) == PILOTS.most

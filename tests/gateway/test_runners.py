@@ -96,13 +96,18 @@ async def test_a_runner_that_says_nothing_of_its_end_is_told_without(tmp_path: P
 
 
 @pytest.mark.anyio
-async def test_a_runner_that_says_goodbye_is_not_missed(tmp_path: Path) -> None:
-    async with site(tmp_path) as gateway, runner(gateway) as link:
-        await gateway.hears()
-        await link.send({"type": "bye"})
-        assert await gateway.hears() == s.RunnerLeft(NOW, NONCE, "i")
-        assert NONCE not in gateway.runners.connected
-    assert gateway.missed.empty()
+async def test_a_runner_that_says_goodbye_is_missed_once_that_was_told(tmp_path: Path) -> None:
+    """The batch system is then asked, where a pod was cut short: for nothing else."""
+    async with site(tmp_path) as gateway:
+        async with runner(gateway) as link:
+            await gateway.hears()
+            await link.send({"type": "bye"})
+            async with asyncio.timeout(10):
+                assert await gateway.missed.get() == NONCE
+            assert gateway.told.get_nowait() == s.RunnerLeft(NOW, NONCE, "i")
+            assert NONCE not in gateway.runners.connected
+        await gateway.runners.close()
+        assert gateway.missed.empty()
 
 
 @pytest.mark.anyio

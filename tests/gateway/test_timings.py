@@ -69,6 +69,17 @@ def test_one_that_is_over_before_it_was_said_to_run_counts() -> None:
     assert timings.starts.count == 1
 
 
+def test_what_was_bound_before_a_restart_is_not_counted_again() -> None:
+    machine, uid = begun(1)
+    timings = Timings(machine)
+    timings.load()
+    timings.note([uid], 5000.0)
+    machine.handle(event(uid, 1, phase="Running", started_at=12.3))
+    timings.note([uid], 5001.0)
+    assert (timings.waits.count, timings.starts.count) == (0, 0)
+    assert not timings._bound
+
+
 def test_nothing_is_kept_of_what_never_started() -> None:
     machine, uid = begun(1)
     timings = Timings(machine)

@@ -67,7 +67,7 @@ def test_idle_time_is_what_pods_left_of_it() -> None:
     usage = Usage()
     usage.note("a", "alice", 0.0, 100.0)
     usage.note("b", None, 0.75, 100.0)
-    assert usage.idle_seconds(110.0) == pytest.approx(10.0 + 2.5)
+    assert sum(usage.idle_by_owner(110.0).values()) == pytest.approx(10.0 + 2.5)
     usage.note("a", "alice", 1.0, 110.0)
     usage.note("b", None, 0.75, 115.0)
     assert usage.idle_by_owner(120.0) == {"alice": pytest.approx(10.0), "shared": pytest.approx(5.0)}
@@ -75,17 +75,17 @@ def test_idle_time_is_what_pods_left_of_it() -> None:
     usage.end("b", 120.0)
     usage.end("b", 500.0)
     usage.end("unknown", 500.0)
-    assert usage.idle_seconds(1000.0) == pytest.approx(15.0)
+    assert sum(usage.idle_by_owner(1000.0).values()) == pytest.approx(15.0)
 
 
 def test_it_never_goes_down_whatever_it_is_told() -> None:
     usage, seen = Usage(), 0.0
     for step, load in enumerate((0.0, 1.5, -2.0, 0.5, 0.5)):
         usage.note("a", "alice", load, float(step))
-        assert usage.idle_seconds(step + 0.5) >= seen
-        seen = usage.idle_seconds(step + 0.5)
+        assert sum(usage.idle_by_owner(step + 0.5).values()) >= seen
+        seen = sum(usage.idle_by_owner(step + 0.5).values())
     usage.end("a", 0.0)  # the past
-    assert usage.idle_seconds(9.0) >= 2.0
+    assert sum(usage.idle_by_owner(9.0).values()) >= 2.0
 
 
 def test_since_when_one_is_idle() -> None:
@@ -113,6 +113,15 @@ def test_an_owner_is_charged_once_in_the_days_in_which_it_ran() -> None:
     machine._remove_allocation(machine.allocations["a"])
     assert ledger.charge(Changed(allocations={"a"})) == []
     assert ledger.by_day == {("alice", BEFORE): 43_200.0, ("alice", DAY): 43_200.0}
+
+
+def test_what_ends_and_is_forgotten_at_once_is_charged() -> None:
+    machine = machine_of(allocation("a", "alice", NOON))
+    ledger = ledger_of(machine)
+    end(machine, "a", NOON + HOUR)
+    machine.handle(s.Tick(NOON + HOUR))
+    assert not machine.allocations
+    assert ledger.charge(machine.take_changed()) == [("alice", DAY, HOUR)]
 
 
 @pytest.mark.parametrize(("together", "nodes"), [(False, 4), (True, 1)])

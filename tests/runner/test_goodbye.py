@@ -6,11 +6,20 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from farnode.runner.journal import Journal
+from farnode.runner.limits.devices import Devices
+from farnode.runner.main import Runner
+from farnode.runner.output.streams import Streams
+from farnode.runner.roster import Roster
+
 from .gateway import FakeGateway, order, running, shell
+from .stage import Stage
+from .stage import play as perform
 from .test_runner import Process, exited, journal, play, up
 
 
@@ -75,6 +84,39 @@ def test_no_goodbye_while_an_event_is_not_acknowledged(tmp_path: Path) -> None:
         assert "bye" not in gateway.heard
 
     play(tmp_path, scenario)
+
+
+def test_no_goodbye_while_there_is_something_to_tell(tmp_path: Path) -> None:
+    """An order came at the very end and was refused; the event is not in the journal yet."""
+
+    async def scenario(stage: Stage) -> None:
+        journal = Journal(tmp_path / "events.jsonl")
+        roster = Roster(stage.host, Devices([]), journal.append, lambda: journal.pending)
+        left: list[tuple[int, int]] = []
+        stats: Any = None
+
+        async def leave() -> None:
+            left.append((journal.acked, journal.last))
+
+        parts = {"_journal": journal, "_roster": roster, "_streams": Streams(roster, stats), "_lost": False}
+        ending: Any = SimpleNamespace(**parts, _connection=SimpleNamespace(leave=leave))
+
+        async def acknowledge() -> None:
+            await journal.longer(0)
+            journal.acknowledge(1)
+
+        acknowledging = asyncio.ensure_future(acknowledge())
+        roster.end(0, "", "drained")
+        roster.start(stage.order(containers=[]))
+        while not roster.idle:
+            await asyncio.sleep(0)
+        assert journal.last == 0
+        await Runner._last_words(ending)
+        assert left == [(1, 1)]
+        await acknowledging
+        journal.close()
+
+    perform(tmp_path, scenario)
 
 
 def test_who_is_fenced_or_refused_says_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -458,5 +459,21 @@ def test_the_log_before_is_not_that_of_a_run_whose_post_start_hook_goes_on(tmp_p
         pod = stage.roster.get("u1", 1)
         assert pod is not None
         assert select_log(pod, "main", previous=True) is pod.containers[0].logs[0]
+
+    play(tmp_path, scenario)
+
+
+def test_what_begins_while_something_is_removed_is_waited_for_too(tmp_path: Path) -> None:
+    async def scenario(stage: Stage) -> None:
+        async def slow(removal: Callable[[], Awaitable[None]]) -> None:
+            await removal()
+            stage.start(uid="u2", containers=[shell("sleep 0.1")])
+
+        stage.start(containers=[shell("touch left")])
+        pod = stage.roster.get("u1", 1)
+        pod.remove = partial(slow, pod.remove)  # type: ignore[union-attr,method-assign]
+        await stage.roster.empty()
+        assert stage.roster.idle
+        assert (await stage.ended("u2"))["phase"] == "Succeeded"
 
     play(tmp_path, scenario)

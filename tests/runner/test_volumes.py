@@ -566,3 +566,20 @@ def test_a_file_server_that_does_not_answer_holds_only_those_who_mount_from_it(t
         await asyncio.gather(*waiting)
 
     play(tmp_path, scenario)
+
+
+def test_no_pod_waits_for_what_others_left_to_be_removed(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    async def scenario(stage: Stage) -> None:
+        removals = [threads.run(threads.REMOVAL, done.wait) for _ in range(threads.REMOVAL._max_workers)]
+        try:
+            stage.start(uid="u1", containers=[shell("touch left")])
+            assert (await stage.ended("u1"))["phase"] == "Succeeded"
+            stage.start(uid="u2", volumes=[files(file("key", "k"))], containers=[shell("true", mounts=[mount()])])
+            assert (await stage.ended("u2"))["phase"] == "Succeeded"
+        finally:
+            done.set()
+        await asyncio.gather(*removals)
+
+    play(tmp_path, scenario)

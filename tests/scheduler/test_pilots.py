@@ -120,6 +120,41 @@ def test_pilots_that_will_have_served_all_before_long_are_enough() -> None:
     assert [one.count for one in wanted([load], [full], {CPU: Place(NODE, 100, rate=9.9)}, AT, TERMS)] == [6]
 
 
+def test_a_pod_too_large_for_the_pilots_that_run_does_not_wait_for_the_others() -> None:
+    small, place = running("a", CORE, CORE), Place(NODE, 100, rate=10.0)
+    loads = [Load(CPU, CORE, 5, 60.0), Load(CPU, Size(8000, 0), 1, 60.0)]
+    assert [one.size for one in wanted(loads, [small], {CPU: place}, AT, TERMS)] == [Size(8000, 32 * GIB)]
+
+
+def test_a_pod_with_much_memory_and_few_cores_has_room_in_what_is_asked_for() -> None:
+    loads = [Load(CPU, Size(2000, GIB), 100, 60.0), Load(CPU, Size(1000, 48 * GIB), 1, 60.0)]
+    (one,) = wanted(loads, [], {CPU: Place(Size(4000, 16 * GIB), 100)}, AT, TERMS)
+    assert all(one.size.holds(load.each) for load in loads)
+
+
+def test_pilots_of_a_part_of_a_node_fill_its_nodes() -> None:
+    quarter = Size(4000, 16 * GIB)
+    place = Place(quarter, 1, node=NODE)
+    mine = [running(f"r{number}", quarter, quarter) for number in range(3)]
+    load = Load(CPU, CORE, 1000, 60.0)
+    assert wanted([load], mine, {CPU: place}, AT, TERMS) == [Wanted(CPU, quarter, 1, 3600.0)]
+    assert wanted([load], [*mine, running("r3", quarter, quarter)], {CPU: place}, AT, TERMS) == []
+
+
+def test_the_accounts_limit_holds_for_all_pools_of_an_offer() -> None:
+    bob = replace(CPU, owner="bob")
+    loads = [Load(pool, CORE, 1000, 60.0) for pool in (CPU, bob)]
+    place = Place(NODE, 100, jobs=3)
+    assert sum(one.count for one in wanted(loads, [], {CPU: place, bob: place}, AT, TERMS)) == 3
+
+
+def test_pilots_that_are_queued_elsewhere_keep_nobody_from_a_first_one() -> None:
+    elsewhere = [Pilot(f"g{number}", GPU, NODE, begun=False) for number in range(TERMS.first)]
+    assert [one.count for one in asked(1000, *elsewhere)] == [1]
+    assert asked(1000, *elsewhere, queued("q")) == []
+    assert asked(1000, *elsewhere, terms=replace(TERMS, most=TERMS.first)) == []
+
+
 def test_a_pilot_that_has_just_begun_says_nothing_of_its_speed_yet() -> None:
     new = Pilot("a", CPU, NODE, begun=True, used=NODE, since=AT - 5)
     assert [one.count for one in asked(4000, new)] == [TERMS.first]

@@ -50,7 +50,7 @@ def overview(site: SiteView, now: float, pods: bool) -> Overview:
 
 def _lines(site: SiteView, jobs: Sequence[Job]) -> Iterable[str]:
     problem = site.get("problem")
-    yield f"{site.get('name', '')}: {state(site)}" + (f": {problem}" if problem else "")
+    yield f"{site.get('name', '')}: {state(site)}" + (f": {_flat(problem)}" if problem else "")
     waiting = sum(group["pods"] for group in site.get("waiting") or ())
     running = sum(seat.get("pods", 0) for job in jobs for seat in job)
     yield f"allocations: {counts(phases(jobs))}; pods: {running:,} bound, {waiting:,} waiting"
@@ -100,6 +100,11 @@ def _hours(hours: NodeHoursView) -> str:
     return f"node-hours today: {listed}{more}"
 
 
+def _flat(text: str) -> str:
+    """In one line: what a job script or a batch system says may have many."""
+    return " ".join(text.split())
+
+
 # ---- allocations -----------------------------------------------------------------------------------------------------
 
 _ALLOCATIONS = [
@@ -140,7 +145,7 @@ def _job(job: Job, now: float) -> list[str]:
         _of(_sum(job, "used", "gpus"), _sum(job, "capacity", "gpus"), "{:g}".format),
         str(sum(seat.get("pods", 0) for seat in job)),
         first.get("owner", "all"),
-        "; ".join(_says(first, now)),
+        _flat("; ".join(_says(first, now))),
     ]
 
 
@@ -182,7 +187,7 @@ _PODS = ["POD", "JOB", "NODE"]
 
 
 def _waits(group: WaitingView, now: float) -> list[str]:
-    return [f"{group['pods']:,}", words.span(now - group["oldest"]), group["words"]]
+    return [f"{group['pods']:,}", words.span(now - group["oldest"]), _flat(group["words"])]
 
 
 def _pods(job: Job) -> Iterable[list[str]]:

@@ -19,7 +19,8 @@ def described(pod: Pod, site: SiteView, now: float) -> Iterator[Fact]:
     line = pod.view.get("waiting")
     if line is not None:
         yield "For", line["words"]
-        yield "In Line", f"{line['pods']:,} pods, the first for {words.span(now - line['oldest'])}"
+        pods = "1 pod" if line["pods"] == 1 else f"{line['pods']:,} pods"
+        yield "In Line", f"{pods}, the first for {words.span(now - line['oldest'])}"
     if not pod.allocation:
         yield "Pilots", _pilots([one for one in site.get("allocations") or () if one.get("kind") == "pilot"], now)
     hours = site.get("nodeHours") or {}

@@ -12,6 +12,7 @@ from farnode.model.demand import Demand
 from farnode.model.offer import Offer
 from farnode.scheduler.placement import Placement, Unfit, place
 from farnode.scheduler.queue import Line, Queue, Shape
+from farnode.scheduler.terms import Terms
 
 REMEMBERED = 10_000
 """Placements of different demands."""
@@ -28,9 +29,10 @@ class Misfit:
 class Backlog:
     """`pooled`: pods that may share an allocation. `own`: those that want one of their own. `gangs`: members of gangs.
 
-    Shapes carry the account that an offer gives to a pod which names none, so that it is charged to no other."""
+    Shapes carry the account that an offer gives to a pod which names none, so that it is charged to no other.
+    `pilots`: how pods are matched to them, None where there are none."""
 
-    def __init__(self, machine: Machine, *, pilots: bool) -> None:
+    def __init__(self, machine: Machine, pilots: Terms | None) -> None:
         self.pooled = Queue()
         self.own = Queue()
         self.gangs: dict[str, None] = {}
@@ -103,10 +105,20 @@ class Backlog:
         elif demand.gang is not None:
             self.gangs[pod.uid] = None
         else:
-            standing = placement.offer.standing and demand.nodes == 1
-            shared = standing or (self._pilots and demand.pooled)
+            terms = self._pilots
+            piloted = terms is not None and demand.pooled and _lasts(demand, placement, terms)
+            shared = piloted or (placement.offer.standing and demand.nodes == 1)
             charged = replace(demand, account=placement.account)
             self._queue(pod, charged, self.pooled if shared else self.own)
 
     def _queue(self, pod: PodRecord, demand: Demand, queue: Queue) -> None:
         queue.add(pod.uid, Shape(pod.owner, demand, pod.runtime), pod.queued or pod.created)
+
+
+def _lasts(demand: Demand, placement: Placement, terms: Terms) -> bool:
+    """Whether a new pilot there has time enough for the pod: it begins some time after the pilot."""
+    most = placement.offer.max_walltime
+    if most is None:
+        return True
+    need = min(terms.default_need, most / 2) if demand.walltime is None else demand.walltime
+    return need + demand.grace + min(terms.margin, most / 10) <= most

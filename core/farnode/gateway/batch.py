@@ -16,7 +16,7 @@ from farnode.errors import Transient
 from farnode.gateway import stimuli as s
 from farnode.gateway.engine import Engine
 from farnode.gateway.polling import Awaited, Polling, awaited
-from farnode.gateway.records import Life
+from farnode.gateway.records import AllocationRecord, Life
 from farnode.gateway.runners import Runners
 from farnode.model.allocation import AllocationId, AllocationRequest, Refused
 from farnode.model.offer import Offer
@@ -55,7 +55,7 @@ class BatchSystem:
         prepare: Callable[[Iterable[str]], None],
     ) -> None:
         self.offers: Sequence[Offer] = ()
-        self.problem: str | None = "the batch system has not answered yet"
+        self._problems = {"inventory": "the batch system has not answered yet"}
         self._engine = engine
         self._machine = engine.machine
         self._provider = provider
@@ -72,6 +72,10 @@ class BatchSystem:
         self._news = asyncio.Event()
         self._refused = asyncio.Event()
         runners.gone = self._runner_gone
+
+    @property
+    def problem(self) -> str | None:
+        return next(iter(self._problems.values()), None)
 
     def submit(self, nonce: str) -> None:
         self._to_submit[nonce] = None
@@ -111,10 +115,10 @@ class BatchSystem:
             answers = await self._provider.submit(wanted)
             if len(answers) != len(wanted):
                 raise Transient(f"{len(answers)} answers to {len(wanted)} requests")
-            self.problem = None
+            self._problems.pop("submission", None)  # which says nothing of what questions are worth
         except Exception as error:
             log.warning("submission: %s", error)
-            self.problem = str(error)
+            self._problems["submission"] = str(error)
             answers = [AllocationId(request.nonce) for request in wanted]
         at = self._engine.clock()
         for request, answer in zip(wanted, answers, strict=True):
@@ -133,13 +137,17 @@ class BatchSystem:
             self._cancelling.clear()
             nonces, self._to_cancel = list(self._to_cancel), {}
             records = [record for nonce in nonces if (record := self._machine.allocations.get(nonce)) is not None]
-            live = [each for each in records if each.life is not Life.ENDED and each.nonce not in self._to_submit]
+            live = [each for each in records if each.life is not Life.ENDED and not self._is_submitting(each)]
             try:
                 await self._provider.cancel([record.id for record in live])
                 self._cancelled |= dict.fromkeys((record.nonce for record in live), self._engine.clock())
             except Exception as error:
                 log.warning("cancellation, to be repeated: %s", error)
             self._news.set()
+
+    def _is_submitting(self, record: AllocationRecord) -> bool:
+        """There is nothing to cancel yet: what comes of the submission is cancelled, or was never made."""
+        return record.life is Life.WANTED and (record.nonce in self._to_submit or record.nonce in self._under_way)
 
     async def _poll_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -166,10 +174,12 @@ class BatchSystem:
         records = [self._machine.allocations[nonce] for nonce in self._expected()]
         try:
             states = await self._provider.states([record.id for record in records])
-            self.problem = None
+            if records:
+                self._problems.clear()
+            self._problems.pop("states", None)
         except Exception as error:
             log.warning("states: %s", error)
-            self.problem = str(error)
+            self._problems["states"] = str(error)
             return False
         at = self._engine.clock()
         await self._engine.ask(
@@ -197,14 +207,14 @@ class BatchSystem:
             self._refused.clear()
             try:
                 self.offers = await self._provider.inventory()
-                self.problem = None
+                self._problems.clear()
                 await self._engine.tell(s.Tick(self._engine.clock()))
                 least = INVENTORY_AGAIN
                 most = least if any(offer.problem for offer in self.offers) else self._cadence.inventory
                 patience = self._cadence.poll
             except Exception as error:
                 log.warning("inventory: %s", error)
-                self.problem = str(error)
+                self._problems["inventory"] = str(error)
                 least = most = patience
                 patience = min(2 * patience, 4 * self._cadence.poll)
             await asyncio.sleep(min(least, most))

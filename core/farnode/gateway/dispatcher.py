@@ -52,7 +52,6 @@ class Dispatcher:
     ) -> None:
         self._engine = engine
         self._machine = engine.machine
-        self._provider = provider
         self._runners = runners
         self._spool = spool
         self._images = images

@@ -35,8 +35,7 @@ LINE = 50
 """Pods in a line of the log."""
 GATHER, CROWD = 0.005, 16
 """Seconds from one batch to the next while more than so many pods are with their runners: a transaction costs as much
-as
-all else that is done for a pod, and among so many nobody notices the wait."""
+as all else that is done for a pod, and among so many nobody notices the wait."""
 
 _Item = tuple[s.Stimulus | None, asyncio.Future[None] | None]
 
@@ -76,6 +75,7 @@ class Engine:
         pods = [pod for _, pod in loaded.pods if pod.uid in bundles]
         effects = self.machine.load(pods, bundles, loaded.allocations, self.clock(), loaded.claims)
         self.ledger.load(self._store.usage())
+        self.timings.load()
         return effects
 
     async def tell(self, stimulus: s.Stimulus) -> None:

@@ -60,7 +60,7 @@ class Ledger:
 
     def charge(self, changed: Changed) -> list[Row]:
         """To be stored with the records that changed."""
-        rows = [*self._pods(changed.pods), *self._allocations(changed.allocations)]
+        rows = [*self._pods(changed.pods), *self._allocations(changed)]
         self._add(rows)
         return rows
 
@@ -88,9 +88,9 @@ class Ledger:
         record = self._machine.allocations.get(pod.nonce or "") if pod.stage is Stage.ENDED else None
         return record if record is not None and record.owner is None and record.nonce in self.running else None
 
-    def _allocations(self, nonces: Iterable[str]) -> Iterator[Row]:
-        for nonce in nonces:
-            record = self._machine.allocations.get(nonce)
+    def _allocations(self, changed: Changed) -> Iterator[Row]:
+        for nonce in changed.allocations:
+            record = self._machine.allocations.get(nonce) or changed.removed.get(nonce)
             if record is not None and record.life is not Life.ENDED:
                 self._run(record)
                 continue

@@ -15,11 +15,13 @@ from farnode.wire.messages import LogOptions
 
 
 async def read(spool: Spool, pod: PodRecord, container: str, options: LogOptions) -> AsyncGenerator[bytes]:
-    """Invalid where the container has not run, NotFound where the run that is meant has left nothing."""
+    """Invalid where the container has not run, NotFound where the log of the run that is meant is gone."""
     if pod.nonce is None or pod.attempt == 0:
         raise Invalid("", f"container {container} has not started yet: {pod.status.get('message') or 'waiting'}")
-    name = f"{pod.attempt}.{container}.{_run(pod, container, options.get('previous', False))}.log"
-    with await asyncio.to_thread(spool.open_log, pod.nonce, pod.uid, name, pod.logs) as file:
+    previous = options.get("previous", False)
+    name = f"{pod.attempt}.{container}.{_run(pod, container, previous)}.log"
+    begun = previous or bool(_status(pod, container).get("containerID"))
+    with await asyncio.to_thread(spool.open_log, pod.nonce, pod.uid, name, pod.logs, begun) as file:
         chunks = crilog.select(file, options)
         while chunk := await asyncio.to_thread(partial(next, chunks, b"")):
             yield chunk

@@ -89,8 +89,12 @@ class Machine(Allocations, Claims, Pulling):
             if pod.stage is Stage.IMAGES:
                 self._await_images(pod, at)
         for allocation in self.allocations.values():
-            if allocation.life is not Life.ENDED and allocation.cancelled:
+            if allocation.life is Life.ENDED:
+                continue
+            if allocation.cancelled:
                 self._effects.append(s.CancelAllocation(allocation.nonce))
+            if allocation.cause is not None and allocation.given_up is None:
+                self._effects.append(s.ReadSpool(allocation.nonce))
         effects, self._effects = self._effects, []
         return effects
 
@@ -126,7 +130,7 @@ class Machine(Allocations, Claims, Pulling):
 
     def _inputs_updated(self, event: s.InputsUpdated) -> None:
         pod = self.pods.get(event.uid)
-        if pod is not None and event.version > pod.inputs:
+        if pod is not None and pod.stage is not Stage.ENDED and event.version > pod.inputs:
             self.bundles[event.uid] = event.bundle
             self.changed.bundles.add(event.uid)
             self._save(replace(pod, inputs=event.version))

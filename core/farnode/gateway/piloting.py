@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farnode.gateway import stimuli as s
 from farnode.gateway.allocations import REFUSED
@@ -23,10 +23,11 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class Setback:
-    """Pilots of a pool that were not taken, or ended before they began, `tries` times after the first; none is asked
-    for before `until`. `final`: asking again for the same is of no use."""
+    """Pilots of a pool that were not taken, or ended before they began, `tries` times after the first and last at `at`;
+    none is asked for before `until`. `final`: asking again for the same is of no use."""
 
     tries: int
+    at: float
     until: float
     words: str
     final: bool
@@ -50,12 +51,12 @@ class Piloting:
     def heed(self, record: AllocationRecord) -> None:
         """A pilot's record has changed."""
         pool = pool_of(record.request, record.offer, record.owner)
-        if record.life is Life.RUNNING:
-            self._setbacks.pop(pool, None)
-        elif record.ended is not None and record.started is None and not record.cancelled:
-            tries = self._setbacks[pool].tries + 1 if pool in self._setbacks else 0
-            until = record.ended + min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))
-            self._setbacks[pool] = Setback(tries, until, record.words or record.reason, record.reason == REFUSED)
+        last = self._setbacks.get(pool)
+        if record.started is not None:
+            if last is not None and record.life is Life.RUNNING and record.started > last.at:
+                del self._setbacks[pool]
+        elif record.ended is not None and not record.cancelled:
+            self._setbacks[pool] = _setback(record, record.ended, last)
 
     def ask(
         self, offers: Sequence[Offer], spare: Spare, settled: Settling, connected: Callable[[str], bool], at: float
@@ -66,6 +67,7 @@ class Piloting:
         loads: list[Load] = []
         places: dict[Pool, Place] = {}
         busy: set[Pool] = set()
+        waits = _words(records)
         lines = [(line, self._placement(line.shape.demand)) for line in self._queue.lines()]
         ready = {self._pool(line, placement) for line, placement in lines if settled(line)}
         for line, placement in lines:
@@ -80,10 +82,13 @@ class Piloting:
             words = self._means.hours.may_ask(line.shape.owner, at)
             if words is None:
                 loads.append(self._load(line, pool))
-                places[pool] = self._place(pool, placement, offers, spare, at)
-            yield from self._tell(line, words or _words(pool, records), at)
+                if pool not in places:
+                    places[pool] = self._place(pool, placement, offers, spare, at)
+            words = words or waits.get(pool, f"waiting for room in the pilots of {pool.offer}")
+            yield from self._tell(line, words, at)
         yield from self._give_back(pilots, busy, at)
-        for each in wanted(loads, pilots, places, at, self._terms):
+        terms = replace(self._terms, most=self._terms.most - self._rooms.leaving)
+        for each in wanted(loads, pilots, places, at, terms):
             yield from self._asked(each, offers, at)
 
     def _put_off(self, line: Line, setback: Setback, at: float) -> Iterator[s.Unplaceable]:
@@ -107,8 +112,8 @@ class Piloting:
     def _place(self, pool: Pool, placement: Placement, offers: Sequence[Offer], spare: Spare, at: float) -> Place:
         offer = placement.offer
         largest = whole(offer, self._means.policy.cores, placement.gpu)
-        count = nodes(offer, offers, placement.gpu)
-        return Place(largest, count, spare.left.get(offer.name), self._rooms.rate(pool, at))
+        count, node = nodes(offer, offers, placement.gpu), whole(offer, None, placement.gpu)
+        return Place(largest, count, spare.left.get(offer.name), self._rooms.rate(pool, at), node)
 
     def _load(self, line: Line, pool: Pool) -> Load:
         demand = line.shape.demand
@@ -123,10 +128,18 @@ class Piloting:
             yield s.AllocationWanted(at, request, offer.name, owner=each.pool.owner)
 
 
-def _words(pool: Pool, records: Mapping[Pilot, AllocationRecord]) -> str:
-    """What the batch system says of the first pilot that has not begun."""
+def _setback(record: AllocationRecord, at: float, last: Setback | None) -> Setback:
+    """Those that were asked for with the one before count once: none is asked for while its pause lasts."""
+    tries = 0 if last is None else last.tries + (at >= last.until)
+    until = at + min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(tries, 10))
+    return Setback(tries, at, until, record.words or record.reason, record.reason == REFUSED)
+
+
+def _words(records: Mapping[Pilot, AllocationRecord]) -> Mapping[Pool, str]:
+    """What the batch system says of the first pilot of each pool that has not begun."""
+    words: dict[Pool, str] = {}
     for each, record in records.items():
-        if each.pool == pool and not each.begun and record.words:
+        if not each.begun and record.words and each.pool not in words:
             job = f" (job {record.job})" if record.job else ""
-            return f"waiting for a pilot of {pool.offer}{job}: {record.words}"
-    return f"waiting for room in the pilots of {pool.offer}"
+            words[each.pool] = f"waiting for a pilot of {each.pool.offer}{job}: {record.words}"
+    return words

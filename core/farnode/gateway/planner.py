@@ -41,7 +41,7 @@ class Planner:
         self._means = means
         self._usage = usage
         self._rooms = Rooms(machine, means.policy.matching.default_need)
-        self._backlog = Backlog(machine, pilots=not means.policy.dedicated)
+        self._backlog = Backlog(machine, None if means.policy.dedicated else means.policy.matching)
         tell = Telling(machine)
         self._dedicating = Dedicating(means, self._backlog, tell)
         self._ganging = Ganging(machine, means, self._backlog)
@@ -62,6 +62,7 @@ class Planner:
             yield s.Unplaceable(at, misfit.uid, misfit.words)
         if self.draining and not self._unfinished():
             yield from self._stop_all(at)
+            self._note(touched, at)
             return
         if not self.draining:
             yield from self._standing(at)
@@ -84,17 +85,18 @@ class Planner:
         self.wake_at = settled.wake_at
 
     def _follow_records(self, at: float) -> set[str]:
-        if self._known != self.offers:
-            self._known = self.offers
-            self._backlog.know(self.offers)
-            self._rooms.know(self.offers)
         moved = self._machine.take_moved()
         self._backlog.heed(moved.pods)
         for nonce in moved.allocations:
             record = self._machine.allocations.get(nonce)
             if record is not None and record.pod is None:
                 self._piloting.heed(record)
-        return self._rooms.follow(moved.pods, moved.allocations, at)
+        touched = self._rooms.follow(moved.pods, moved.allocations, at)
+        if self._known != self.offers:  # only now: what is gone is not looked at
+            self._known = self.offers
+            self._backlog.know(self.offers)
+            self._rooms.know(self.offers)
+        return touched
 
     def _note(self, nonces: set[str], at: float) -> None:
         for nonce in nonces:
@@ -150,7 +152,6 @@ class Planner:
         if len(self._backlog.pooled):
             rooms = self._rooms.open(connected)
             for uid, nonce in match(self._backlog.pooled, rooms, at, self._means.policy.matching):
-                self._rooms.bind(uid, nonce)
                 yield s.Bound(at, uid, nonce)
                 self._rooms.matched(uid, nonce, at)
                 self._backlog.heed((uid,))

@@ -91,7 +91,8 @@ class Life(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AllocationRecord:
-    """One batch job. `pod` is the uid it was asked for (None: a standing one, for pods of `owner`, or of anyone).
+    """One batch job, or a node of a gang's. `pod` is the uid it was asked for (None: it is for pods of `owner`, or of
+    anyone: a pilot or a standing one).
 
     `incarnation` is the runner that exchanged the one-time token; none other is ever let in. `acked` is its highest
     stored event. `heard` is when it was last heard; `absent` since when the batch system has known no such job.

@@ -10,6 +10,7 @@ from farnode.gateway.machine import Machine
 from farnode.gateway.records import AllocationRecord, Life, PodRecord, Stage
 from farnode.model.allocation import AllocationRequest
 from farnode.model.annotations import RUNTIMES
+from farnode.model.demand import Demand
 from farnode.model.offer import GpuOffer, Offer
 from farnode.scheduler.pilots import Pilot, Pool, Size
 from farnode.scheduler.room import Room
@@ -32,6 +33,8 @@ class Rooms:
         self._idle: dict[str, float] = {}
         self._where: dict[str, str] = {}
         self._ports: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self._held: dict[str, dict[int, str]] = {}
+        """The ports of its node, for each pod that has any of them."""
         self._rates: defaultdict[Pool, Rate] = defaultdict(Rate)
         self._offers: Sequence[Offer] = ()
 
@@ -74,15 +77,11 @@ class Rooms:
             self._enter(pod, new, at)
         return {nonce for nonce in (old, new) if nonce is not None}
 
-    def bind(self, uid: str, nonce: str) -> None:
-        """Its room has taken a pod just now: it may have ended before its record is looked at again."""
-        self._where[uid] = nonce
-        self._idle.pop(nonce, None)
-
     def matched(self, uid: str, nonce: str, at: float) -> None:
         """The scheduler has put a pod into a room; the machine may have thought otherwise."""
         self._where[uid] = nonce
         self._idle.pop(nonce, None)
+        self._hold(uid, self._machine.demands[uid], self._rooms[nonce].ports)
         self._follow_pod(uid, at)
 
     def _enter(self, pod: PodRecord, nonce: str, at: float) -> None:
@@ -91,8 +90,15 @@ class Rooms:
         if room is not None:
             room.take(pod.uid, demand, at, pod.owner)
             self._idle.pop(nonce, None)
+            self._hold(pod.uid, demand, room.ports)
         elif (record := self._machine.allocations.get(nonce)) is not None:
-            self._ports[_node(record)].update(dict.fromkeys(demand.ports, pod.uid))
+            ports = self._ports[_node(record)]
+            ports.update(dict.fromkeys(demand.ports, pod.uid))
+            self._hold(pod.uid, demand, ports)
+
+    def _hold(self, uid: str, demand: Demand, ports: dict[int, str]) -> None:
+        if demand.ports:
+            self._held[uid] = ports
 
     def _leave(self, uid: str, nonce: str, at: float) -> None:
         del self._where[uid]
@@ -103,7 +109,7 @@ class Rooms:
             self._rates[pool_of(record.request, record.offer, record.owner)].count(at)
             if not room.pods:
                 self._idle[nonce] = at
-        ports = self._ports[_node(record)] if record is not None else {}
+        ports = self._held.pop(uid, {})
         for port in [port for port, user in ports.items() if user == uid]:
             del ports[port]
 
@@ -116,7 +122,7 @@ class Rooms:
             account=request.account,
             qos=request.qos,
             millicores=request.cores * 1000,
-            memory=request.memory or int(capacity.get("memory", 0)),
+            memory=request.memory,
             gpu=self._gpu(record),
             gpus=len(capacity.get("gpus", ())),
             node=_node(record),
@@ -155,7 +161,7 @@ class Rooms:
 
     def _is_open(self, nonce: str) -> bool:
         record = self._machine.allocations[nonce]
-        return not (record.draining or record.cancelled or record.given_up is not None)
+        return not (record.draining or record.cancelled or record.cause or record.given_up is not None)
 
     def rate(self, pool: Pool, at: float) -> float:
         """Pods that leave its pilots per second, of late."""
@@ -173,6 +179,12 @@ class Rooms:
             if record.pod is None and self._is_open(nonce):
                 away = not connected(nonce) and at - (record.heard or at) < RETURN
                 yield self._pilot(record, away), record
+
+    @property
+    def leaving(self) -> int:
+        """How many there are beside those, which have not ended."""
+        records = ((nonce, self._machine.allocations[nonce]) for nonce in self.live)
+        return sum(record.pod is None and not self._is_open(nonce) for nonce, record in records)
 
     def _pilot(self, record: AllocationRecord, away: bool) -> Pilot:
         room, pool = self._rooms.get(record.nonce), pool_of(record.request, record.offer, record.owner)
@@ -207,7 +219,7 @@ class Rate:
         self._value, self._at = self.now(at) + 1 / LATELY, at
 
     def now(self, at: float) -> float:
-        return self._value * math.exp((self._at - at) / LATELY)
+        return self._value * math.exp(min(0.0, self._at - at) / LATELY)
 
 
 def pool_of(request: AllocationRequest, offer: str, owner: str | None) -> Pool:

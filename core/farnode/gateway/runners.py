@@ -146,7 +146,7 @@ class Intervals:
 
 
 class Runners:
-    """`tell` hands a stimulus to the gateway and returns when what follows from it is durable."""
+    """`tell` hands a stimulus to the gateway, and waits only while too much is waiting there."""
 
     def __init__(
         self,
@@ -265,9 +265,10 @@ class Runners:
         elif kind == "bye":
             self._forget(runner)
             await self._tell(s.RunnerLeft(self._clock(), runner.nonce, runner.incarnation))
+            self.gone(runner.nonce)  # now that all is known: why a pod was cut short is still to be asked
 
     def leave(self, runner: Runner) -> None:
-        """Its link is lost; one that has said goodbye is not missed."""
+        """Its link is lost, unless it had said goodbye."""
         if self._forget(runner):
             self.gone(runner.nonce)
 

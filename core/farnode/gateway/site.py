@@ -148,8 +148,7 @@ def _may_see(caller: Caller, owner: str) -> bool:
 def _capacity(record: AllocationRecord) -> Amounts:
     request, given = record.request, record.capacity.get("gpus")
     gpus = request.gpu.count if request.gpu is not None else 0
-    memory = request.memory or int(record.capacity.get("memory", 0))
-    return Amounts(millicores=1000 * request.cores, memory=memory, gpus=gpus if given is None else len(given))
+    return Amounts(millicores=1000 * request.cores, memory=request.memory, gpus=gpus if given is None else len(given))
 
 
 def _used(demands: Iterable[Demand]) -> Amounts:

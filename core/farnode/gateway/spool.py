@@ -123,14 +123,18 @@ class Spool:
             return None
         return int(text) if re.fullmatch("[0-9]{1,3}", text) else None
 
-    def open_log(self, nonce: str, uid: str, name: str, known: Mapping[str, int]) -> BinaryIO:
-        """What is kept of a log, as one file; NotFound when it was removed or never written. `known` are sizes by names
-        that the runner told of: a network file system may not list them yet, and those without a byte were not made."""
+    def open_log(self, nonce: str, uid: str, name: str, known: Mapping[str, int], begun: bool) -> BinaryIO:
+        """What is kept of a log, as one file; NotFound when it was removed. `known` are sizes by names that the runner
+        told of: a network file system may not list them yet, and those without a byte were not made. It is empty where
+        no file is known of a run that has `begun`: nothing was written."""
         directory = self.directory(nonce) / "pods" / uid
+        names = kept(name, known)
         with suppress(FileNotFoundError):
-            names = kept(name, known) or kept(name, (one.name for one in directory.iterdir()))
+            names = names or kept(name, (one.name for one in directory.iterdir()))
             if names:
                 return open_files([str(directory / one) for one in names if known.get(one) != 0])
+        if begun and not names and self.directory(nonce).exists():
+            return open_files([])
         raise NotFound(f"the log {name} is not kept any more, or was never written")
 
     def remove_pod(self, nonce: str, uid: str) -> None:

@@ -37,6 +37,8 @@ class Changed:
     """Owners of removed pods."""
     bundles: set[str] = field(default_factory=set)
     allocations: set[str] = field(default_factory=set)
+    removed: dict[str, AllocationRecord] = field(default_factory=dict)
+    """Allocations that were removed, as they were last."""
     claims: set[ClaimKey] = field(default_factory=set)
 
     def __bool__(self) -> bool:
@@ -169,5 +171,6 @@ class State:
         self.bound.pop(allocation.nonce, None)
         self.users.pop(allocation.nonce, None)
         self.changed.allocations.add(allocation.nonce)
+        self.changed.removed[allocation.nonce] = allocation
         self.moved.allocations[allocation.nonce] = None
         self._effects.append(s.RemoveAllocation(allocation.nonce))

@@ -41,8 +41,12 @@ class Timings:
         self.waits = Histogram(WAITS)
         self.starts = Histogram(STARTS)
         self._machine = machine
-        self._bound: dict[str, float] = {}
-        """When pods were bound that have not started."""
+        self._bound: dict[str, float | None] = {}
+        """When pods were bound that have not started; None: before this gateway began."""
+
+    def load(self) -> None:
+        """Of pods that were bound before a restart nobody knows any more when."""
+        self._bound = dict.fromkeys(self._machine.stages[Stage.BOUND])
 
     def note(self, uids: Iterable[str], at: float) -> None:
         for uid in uids:

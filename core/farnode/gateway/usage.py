@@ -37,9 +37,6 @@ class Usage:
         level = self._levels.get(nonce)
         return level.since if level is not None and level.load == 0.0 else None
 
-    def idle_seconds(self, at: float) -> float:
-        return sum(self.idle_by_owner(at).values())
-
     def idle_by_owner(self, at: float) -> Mapping[str, float]:
         idle = defaultdict(float, self._ended)
         for level in self._levels.values():

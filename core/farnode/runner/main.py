@@ -115,9 +115,10 @@ class Runner:
 
     async def _last_words(self) -> None:
         """After those of streams and the last events, that it ended in order, if it did."""
+        await self._roster.empty()  # an order may have come since, whose end is not even in the journal yet
         while self._journal.pending or not self._roster.idle or self._streams.any:
-            await self._roster.empty()
             await asyncio.gather(self._streams.finish(), self._journal.all_acknowledged())
+            await self._roster.empty()
         if not self._lost:
             await self._connection.leave()
 

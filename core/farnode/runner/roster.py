@@ -113,10 +113,8 @@ class Roster:
 
     async def empty(self) -> None:
         """Return when no attempt is alive and nothing of them is left on the node."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks.values()))
-        if self._removals:
-            await asyncio.wait(set(self._removals))
+        while self._tasks or self._removals:
+            await asyncio.wait({*self._tasks.values(), *self._removals})
         self.news.tell_all()
 
     async def _run(self, pod: Pod, older: Sequence[Pod]) -> None:

@@ -6,8 +6,9 @@ pod. Hence:
 - one whole node is asked for per node's worth of waiting pods, less where less waits; a pool that grows pod by pod gets
   pilots each as large as all before them together, so that a hundred pods coming singly need no hundred jobs;
 - few are queued at once while none has begun, and more with each that has run for a moment: a mistake does not flood a
-  queue, and by then it shows how fast they are. Pilots that will have served all that waits before long are enough;
-- no more is asked for than the offer has nodes;
+  queue, and by then it shows how fast they are. A pool without any may have one all the same: what is queued elsewhere
+  may wait for days. Pilots that will have served all that waits before long are enough, for what has room in them;
+- no more is asked for than the offer's nodes hold;
 - pilots are given back when they have been idle for a while, a short one where others wait; where the rest of the pool
   has a pilot's worth of free room for as long, the emptiest takes no more pods. Work is never killed for it;
 - what is queued is withdrawn only when nobody has waited for as long: asking again would lose its place in the queue.
@@ -92,12 +93,14 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where pilots of a pool go: `whole` is the largest of them, `nodes` as many there are. `jobs`: how many more batch
-    jobs the account may have there, None without limit. `rate`: pods that end there per second now."""
+    jobs the account may have there, None without limit. `rate`: pods that end there per second now. `node`: all of one
+    node, where that is more than `whole`."""
 
     whole: Size
     nodes: int
     jobs: int | None = None
     rate: float = 0.0
+    node: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,25 +175,36 @@ def wanted(
     for load in loads:
         if len(pools[load.pool]) < KINDS:
             pools[load.pool].append(load)
-    may = _more(pilots, at, terms)
+    left, may = terms.most - len(pilots), _more(pilots, at, terms)
+    jobs: defaultdict[str, int] = defaultdict(int)
     asked: list[Wanted] = []
     for pool, of_pool in pools.items():
         place, mine = places[pool], [pilot for pilot in pilots if pilot.pool == pool]
-        if sum(load.count for load in of_pool) <= place.rate * ENOUGH:
+        one = _wanted(_uncovered(_unserved(of_pool, mine, place.rate), mine), mine, place, terms)
+        if one is None:
             continue
-        one = _wanted(_uncovered(of_pool, mine), mine, place, terms)
-        count = min(one.count, may, one.count if place.jobs is None else place.jobs) if one else 0
-        if one and count > 0:
+        spare = one.count if place.jobs is None else place.jobs - jobs[pool.offer]
+        count = min(one.count, left, spare, may if mine else max(1, may))
+        if count > 0:
             asked.append(replace(one, count=count))
-            may -= count
+            left, may = left - count, may - count
+            jobs[pool.offer] += count
     return asked
 
 
 def _more(pilots: Sequence[Pilot], at: float, terms: Terms) -> int:
-    """How many may be asked for in all."""
+    """How many more may be queued in all; a pool without any may have one all the same."""
     proven = sum(pilot.since is not None and at - pilot.since >= PROVEN for pilot in pilots)
-    queued = sum(not pilot.begun for pilot in pilots)
-    return min(terms.most - len(pilots), terms.first + 2 * proven - queued)
+    return terms.first + 2 * proven - sum(not pilot.begun for pilot in pilots)
+
+
+def _unserved(loads: Sequence[Load], pilots: Sequence[Pilot], rate: float) -> Sequence[Load]:
+    """Those that the pilots which run will not have served before long."""
+    sizes = {pilot.size for pilot in pilots if pilot.begun}
+    fit = [any(load.each.within(size) for size in sizes) for load in loads]
+    if sum(load.count for load, fits in zip(loads, fit, strict=True) if fits) > rate * ENOUGH:
+        return loads
+    return [load for load, fits in zip(loads, fit, strict=True) if not fits]
 
 
 def _uncovered(loads: Sequence[Load], pilots: Sequence[Pilot]) -> list[Load]:
@@ -211,8 +225,9 @@ def _uncovered(loads: Sequence[Load], pilots: Sequence[Pilot]) -> list[Load]:
 def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], place: Place, terms: Terms) -> Wanted | None:
     if not loads:
         return None
-    largest = max((load.each for load in loads), key=lambda each: (each.gpus, each.millicores))
-    whole = place.whole.joined(largest)
+    whole = place.whole
+    for load in loads:
+        whole = whole.joined(load.each)
     left = _left(pilots, place, whole)
     together = NOTHING
     for load in loads:
@@ -231,7 +246,7 @@ def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], place: Place, terms:
 
 def _left(pilots: Sequence[Pilot], place: Place, whole: Size) -> Size:
     """What the offer's nodes have beside the pool's pilots."""
-    left = whole.times(place.nodes)
+    left = whole.joined(place.node or whole).times(place.nodes)
     for pilot in pilots:
         left = left.plus(pilot.size.times(-1))
     return left

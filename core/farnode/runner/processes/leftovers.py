@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 PATIENCE = 0.2
 """Seconds until it is looked again; usually the death of what was killed is what is waited for."""
 KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
-
-
 BLOCK = 64 * 1024
 
 

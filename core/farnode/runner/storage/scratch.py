@@ -148,7 +148,7 @@ class AttemptDirectories:
         if self._discarded:
             await asyncio.wait(self._discarded.values())
         for path in self._left:
-            await threads.run(threads.LOCAL, remove, path)
+            await threads.run(threads.REMOVAL, remove, path)
 
     def _discard(self, path: str) -> None:
         """Gone soon: a container that starts again does not wait for it."""
@@ -156,7 +156,7 @@ class AttemptDirectories:
         self._made.pop(path, None)
         if _remove_if_empty(path):
             return
-        removal = threads.run(threads.LOCAL, remove, path)
+        removal = threads.run(threads.REMOVAL, remove, path)
         self._discarded[path] = removal
         removal.add_done_callback(lambda _: self._discarded.pop(path))
 

@@ -14,6 +14,8 @@ Result = TypeVar("Result")
 
 LOCAL = ThreadPoolExecutor(4, "local")
 """For what lies on the node."""
+REMOVAL = ThreadPoolExecutor(4, "removal")
+"""For what is thrown away: it may be much, and no pod that begins waits for it."""
 SITE = ThreadPoolExecutor(64, "site")
 """For paths of the site, so many at once."""
 
