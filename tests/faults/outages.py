@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 
 from tests.faults.chaos import Acts
 from tests.faults.wrapped import Wrapped
+from tests.testbed import wait_until
 
 AWAY = 3.0
 """Seconds for which slurmctld is gone."""
@@ -36,20 +38,24 @@ class Outages:
         }
 
     def _scancel(self) -> bool:
-        """By the administrator, of a job that runs; False when there is none."""
+        """By the administrator, of a job that runs; False when there is none, or it has just ended."""
         rows = self._site.queue("%i %t")
         running = [job for job, state in map(str.split, rows) if state == "R"]
-        if running:
-            self._site.box.run("root", ["scancel", self._rng.choice(running)])
-        return bool(running)
+        return bool(running) and self._run("scancel", self._rng.choice(running), check=False).returncode == 0
 
     def _drain(self) -> None:
         node = f"n{self._node()}"
-        self._update(node, "drain", "reason=test")
-        self._later(DRAINED, lambda: self._update(node, "resume"))
+        self._run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+        self._later(DRAINED, lambda: wait_until(lambda: self._resumed(node), f"{node} takes jobs again", 60))
 
-    def _update(self, node: str, state: str, *more: str) -> None:
-        self._site.box.run("root", ["scontrol", "update", f"nodename={node}", f"state={state}", *more])
+    def _resumed(self, node: str) -> bool:
+        """A slurmd that was killed and came back may have done it before, and slurmctld may be away."""
+        self._run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        said = self._run("sinfo", "--noheader", f"--nodes={node}", "--format=%T", check=False)
+        return said.returncode == 0 and "drain" not in said.stdout
+
+    def _run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._site.box.run("root", list(argv), check=check)
 
     def _restart_slurmctld(self) -> None:
         self._site.box.stop_slurmctld()
