@@ -186,6 +186,16 @@ def test_pods_get_allocations_of_their_own_where_pilots_are_refused_for_good() -
     assert machine.pods[own[0].pod or ""].status["message"] == "the account has expired"
 
 
+def test_pods_wait_for_the_pilots_that_run_when_more_are_refused_for_good() -> None:
+    planner, machine = planned(*(pod(number) for number in range(1, 41)), offers=OFFERS, dedicated=False)
+    first, second = (one.request.nonce for one in asked(planner, machine, 1.0))
+    begin(machine, first, 2.0)
+    machine.handle(s.AllocationRefused(3.0, second, "the account's hours are spent", again=False))
+    assert len(bound(planner, machine, 4.0)) == 16
+    assert asked(planner, machine, 5.0) == []
+    assert message(machine, 40) == "a pilot could not begin: the account's hours are spent"
+
+
 def test_pilots_that_end_before_they_begin_are_asked_for_ever_more_seldom() -> None:
     planner, machine = planned(pod(1), offers=OFFERS, dedicated=False)
     at, times = 1.0, []

@@ -34,8 +34,8 @@ class Setback:
 
 
 class Piloting:
-    """Where pilots are refused for good, its pods get allocations of their own: then each hears what is wrong with what
-    it asks for, and begins where only the pilot was too large."""
+    """Where pilots are refused for good and none runs, pods get allocations of their own: then each hears what is wrong
+    with what it asks for, and begins where only the pilot was too large."""
 
     def __init__(self, means: Means, rooms: Rooms, backlog: Backlog, tell: Telling) -> None:
         self._means = means
@@ -77,7 +77,8 @@ class Piloting:
                 continue
             setback = self._setbacks.get(pool)
             if setback is not None and setback.until > at:
-                yield from self._put_off(line, setback, at)
+                served = any(each.begun and each.pool == pool for each in pilots)
+                yield from self._put_off(line, setback, served, at)
                 continue
             words = self._means.hours.may_ask(line.shape.owner, at)
             if words is None:
@@ -91,8 +92,9 @@ class Piloting:
         for each in wanted(loads, pilots, places, at, terms):
             yield from self._asked(each, offers, at)
 
-    def _put_off(self, line: Line, setback: Setback, at: float) -> Iterator[s.Unplaceable]:
-        if setback.final:
+    def _put_off(self, line: Line, setback: Setback, served: bool, at: float) -> Iterator[s.Unplaceable]:
+        """`served`: pilots run there, to which its pods may yet come."""
+        if setback.final and not served:
             self._backlog.part(line)
         else:
             yield from self._tell(line, f"a pilot could not begin: {setback.words}", at)
