@@ -22,7 +22,7 @@ def room(nonce: str = "n", **given: Any) -> Room:
         "nonce": nonce,
         "owner": None,
         "partition": "main",
-        "account": "p1",
+        "account": None,
         "qos": None,
         "millicores": 8000,
         "memory": 8 * GIB,

@@ -41,8 +41,9 @@ def test_a_room_without_memory_of_its_own_has_a_load_too() -> None:
     assert one.load == 0.5
 
 
-def test_a_pod_that_names_no_qos_stays_out_of_a_dear_one() -> None:
+def test_a_pod_that_names_no_account_or_qos_is_charged_to_no_other() -> None:
     assert not room(qos="high").could_fit(shape())
+    assert not room(account="p1").could_fit(shape())
 
 
 def test_ports_are_a_nodes() -> None:
@@ -89,7 +90,10 @@ def test_what_would_not_fit_if_it_were_empty(unfit: Shape) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"partition": "main", "account": "p1", "qos": "normal"}, {"gpus": 4}])
 def test_what_would_fit_if_it_were_empty_and_fits_while_there_is_space(given: dict[str, Any]) -> None:
-    one, pod = room(gpus=4, owner="alice", qos=given.get("qos")), shape(8, memory=8, **given)
+    one, pod = (
+        room(gpus=4, owner="alice", account=given.get("account"), qos=given.get("qos")),
+        shape(8, memory=8, **given),
+    )
     assert one.could_fit(pod)
     assert one.fits(pod, 0.0, 60.0)
     one.take("a", shape(0.001).demand, 0.0)

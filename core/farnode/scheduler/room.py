@@ -127,8 +127,7 @@ class Room:
         return (
             (self.owner is None or self.owner == shape.owner)
             and (demand.partition is None or demand.partition == self.partition)
-            and (demand.account is None or demand.account == self.account)
-            and demand.qos == self.qos  # None is the site's own choice, and no other costs its owner anything unasked
+            and (demand.account, demand.qos) == (self.account, self.qos)  # nobody pays, or is favoured, unasked
             and shape.runtime in self.runtimes
             and demand.millicores <= self.millicores
             and demand.memory <= self.memory
