@@ -56,7 +56,8 @@ def test_a_site_that_is_well(box: SlurmSite, doctor: Doctor) -> None:
 
 
 def test_its_jobs_are_ours_to_recognise(box: SlurmSite, doctor: Doctor) -> None:
-    assert doctor().returncode == 0
+    done = doctor()
+    assert done.returncode == 0, done.stdout + done.stderr
     rows = box.run("alice", ["squeue", "-h", "-t", "all", "-O", "name:40,account:10,comment:40"]).stdout.splitlines()
     assert rows
     for row in rows:

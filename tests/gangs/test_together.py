@@ -38,7 +38,7 @@ else:
     print(peer.makefile().readline().strip(), flush=True)
 """
 LISTEN = "echo welcome | nc -l -p 7000"
-CALL = "until nc named-0 7000; do sleep 0.1; done"
+CALL = "until nc named-0 7000 2>/dev/null; do sleep 0.1; done"
 STAY = f"{FAREWELL}; while :; do sleep 0.1; done"
 
 
