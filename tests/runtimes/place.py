@@ -31,7 +31,8 @@ class Place:
         shutil.copyfile(DRIVER, self.path / "driver.py")
 
     def spec(self, argv: list[str], place: str = "container", **changes: Any) -> dict[str, Any]:
-        """`place` is the directory for what is the container's own."""
+        """`place` is the directory for what is the container's own; as of every run, nothing of another is in it."""
+        shutil.rmtree(self.path / place / "run", ignore_errors=True)
         made = {name: self.directory(f"{place}/{name}") for name in ("home", "tmp", "shm", "run")}
         self.directory(place, {"termination-log": ""})
         spec = {

@@ -499,7 +499,7 @@ def test_containers_of_a_pod_can_share_their_processes(site: SlurmSite, place: P
     look = "for each in /proc/[0-9]*; do grep -a -o '^sleep.100[01]' $each/cmdline; done | grep -c sleep"
     other = place.spec(shell(look), "other", image=image, env=env_of(place, FARNODE_CONTAINER="b"), processes=shared)
     result = place.run(first, beside=other, execs=[(["true"], False)], signal=signal.SIGTERM)
-    assert result["execs"][0]["code"] == 0, result
+    assert result["execs"][0]["code"] == 0, result["execs"]
     assert result["beside"]["out"].split() == ["2"], result
     assert result["code"] == 128 + signal.SIGTERM
     assert left(site) == []

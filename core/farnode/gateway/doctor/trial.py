@@ -174,7 +174,9 @@ class Follower:
     def _look(self) -> Outcome:
         outcome, now = self._outcome, time.time()
         if outcome.begun is None and (begun := self._read("begun")):
-            (self._directory / "question.json").write_text("{}")
+            question = self._directory / "question.json"
+            question.with_suffix(".new").write_text("{}")
+            question.with_suffix(".new").rename(question)  # the probe reads it the moment it is there
             outcome = replace(outcome, begun=begun, asked=time.time())
         if outcome.begun and not outcome.answered and (there := self._read("answer")):
             outcome = replace(outcome, answered=now, answered_there=there["time"])
