@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from farnode.cli import screen
 from farnode.cli.overview import overview
-from farnode.cli.screen import Screen, divided
+from farnode.cli.screen import divided
 from farnode.model.api import SiteView
 from tests.cli.conftest import Shell
 
@@ -109,7 +110,7 @@ def crowd(count: int) -> SiteView:
 def drawn(doing: SiteView, height: int, width: int) -> list[str]:
     written = StringIO()
     console = Console(file=written, width=width, height=height, force_terminal=True, color_system=None)
-    console.print(Screen(console).drawn(overview(doing, NOW, True), "Ctrl-C to leave"))
+    console.print(screen.drawn(overview(doing, NOW, True), "Ctrl-C to leave", *console.size))
     return written.getvalue().splitlines()
 
 

@@ -309,8 +309,9 @@ async def test_a_time_limit_warns_and_ends(here: Here) -> None:
     assert not (here.root / "a" / "signalled").exists()
     here.clock.now += 1
     await here.state("a")
-    await until((here.root / "a" / "signalled").exists)
-    assert here.file("a", "signalled") == "USR1\n"
+    signalled = here.root / "a" / "signalled"
+    await until(lambda: signalled.exists() and signalled.read_text())
+    assert signalled.read_text() == "USR1\n"
     assert alive(int(here.file("a", "child"))), "the warning is for the script alone"
     here.clock.now += 60
     await here.state("a")

@@ -229,10 +229,11 @@ async def test_a_lost_node_does_not_take_the_others(several: Several, site: Slur
 
 async def test_the_time_limit_warns_every_runner(several: Several) -> None:
     """A minute is the shortest limit Slurm has, and it looks every half minute; where the warning is as long, it is
-    given at the first look."""
-    requests = several.requests(2, nodes=2, together=True, walltime=60, warning=60)
-    async with submitted(several.bench, *requests):
+    given at the first look. The limit is set when the runners are there: that look could come before them."""
+    requests = several.requests(2, nodes=2, together=True, walltime=600, warning=60)
+    async with submitted(several.bench, *requests) as allocations:
         await several.environments(requests)
+        several.bench.site.run("root", ["scontrol", "update", f"JobId={allocations[0].job}", "TimeLimit=1"])
         async with asyncio.timeout(60):
             while not all("USR1" in several.noted(request) for request in requests):
                 await asyncio.sleep(0.1)

@@ -66,7 +66,7 @@ class FakeGateway:
         self.allocation.mkdir(0o700)
         (directory / "scratch").mkdir()
         self.scratch = directory / "scratch"
-        self._welcome = {"heartbeat": 5.0, "fence_after": 60.0, "idle_exit": 0.0, "acked": 0, **welcome}
+        self._welcome = {"heartbeat": 5.0, "fence_after": 60.0, "acked": 0, **welcome}
         self._pem, self.fingerprint = certificate(directory)
         self._server: asyncio.Server | None = None
         self._news = asyncio.Condition()

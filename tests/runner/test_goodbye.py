@@ -47,14 +47,6 @@ def test_who_ends_in_order_says_so_last(tmp_path: Path, end: Callable[[FakeGatew
     play(tmp_path, scenario)
 
 
-def test_an_idle_runner_says_goodbye(tmp_path: Path) -> None:
-    async def scenario(gateway: FakeGateway, process: Process) -> None:
-        assert await exited(process) == 0
-        await gateway.until(lambda: gateway.heard[-1] == "bye")
-
-    play(tmp_path, scenario, {"idle_exit": 0.2})
-
-
 def test_a_goodbye_waits_for_the_streams(tmp_path: Path) -> None:
     async def scenario(gateway: FakeGateway, process: Process) -> None:
         await gateway.start(shell("seq 100000; sleep 0.2"))

@@ -277,13 +277,6 @@ def test_a_drained_runner_goes_after_its_last_pod(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_an_idle_runner_goes(tmp_path: Path) -> None:
-    async def scenario(gateway: FakeGateway, process: Process) -> None:
-        assert await exited(process) == 0
-
-    play(tmp_path, scenario, {"idle_exit": 0.2})
-
-
 def test_exec(tmp_path: Path) -> None:
     async def scenario(gateway: FakeGateway, process: Process) -> None:
         await gateway.start(shell("sleep 1000"))

@@ -85,14 +85,16 @@ def running(pod: Pod, container: str) -> bool:
 
 def phases_in_order(stage: Stage) -> None:
     """Pending, Running, Succeeded: nobody ever sees a step back, nor anything after the end."""
-    document = shell("phases", "sleep 0.3")
-    pod = stage.submit([document])
+    pod = stage.submit([shell("phases", f"echo ready; {HOLD}")])
     seen: list[Any] = []
     for event in stage.client.watch():
         if event["uid"] == pod.uid and event["type"] == "pod":
             phase = event["pod"]["status"]["phase"]
             if not seen or seen[-1] != phase:
                 seen.append(phase)
+                if phase == "Running":
+                    stage.until(pod, lambda now: log(stage.client, now), "is ready")
+                    let_go(stage, pod.uid)
             if event["pod"]["ended"]:
                 break
     order = ["Pending", "Running", "Succeeded"]

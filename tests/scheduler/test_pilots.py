@@ -107,6 +107,17 @@ def test_no_more_than_there_are_nodes() -> None:
     assert wanted([load], [running("a"), running("b")], {CPU: Place(NODE, 2)}, AT, TERMS) == []
 
 
+def test_nothing_is_asked_for_where_nodes_have_gone_since() -> None:
+    load, place = Load(CPU, CORE, 1000, 60.0), Place(NODE, 2)
+    assert wanted([load], [running(f"r{number}", used=NODE) for number in range(3)], {CPU: place}, AT, TERMS) == []
+
+
+def test_what_is_left_of_several_nodes_is_not_asked_of_one() -> None:
+    fat = running("fat", Size(8000, 100 * GIB), used=Size(8000, 100 * GIB))
+    (one,) = wanted([Load(CPU, Size(1000, GIB), 1000, 60.0)], [fat], {CPU: Place(NODE, 2)}, AT, TERMS)
+    assert one == Wanted(CPU, Size(16_000, 28 * GIB), 1, 3600.0)
+
+
 def test_a_small_pilot_on_the_only_node_leaves_the_rest_of_it() -> None:
     (one,) = wanted(
         [Load(CPU, CORE, 1000, 60.0)], [running("a", Size(1000, 4 * GIB), CORE)], {CPU: Place(NODE, 1)}, AT, TERMS

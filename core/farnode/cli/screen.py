@@ -1,12 +1,8 @@
-"""A whole terminal that shows one overview after another."""
+"""An overview as large as a terminal."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Group
 from rich.text import Text
 
 from farnode.cli import tables
@@ -18,35 +14,15 @@ _LEAST = 4
 """Lines of a table that is cut: an empty one, its heading, a row, and how many are missing."""
 
 
-class Screen:
-    """As long as it is entered; what was there before comes back then."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
-        self._live = Live(console=self._console, screen=True, auto_refresh=False)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def show(self, overview: Overview, note: str) -> None:
-        """`note` is the last line."""
-        self._live.update(self.drawn(overview, note), refresh=True)
-
-    def drawn(self, overview: Overview, note: str) -> Group:
-        """No more lines than the terminal has."""
-        drawn = [_line(line) for line in overview.lines[: max(1, self._console.height - 1)]]
-        room = self._console.height - len(drawn) - 1
-        shares = divided([len(section.rows) + 2 for section in overview.sections], room)
-        for section, share in zip(overview.sections, shares, strict=True):
-            if share >= min(len(section.rows) + 2, _LEAST):
-                drawn += _table(section, share, self._console.width)
-        return Group(*drawn, _line(note, "dim"))
+def drawn(overview: Overview, note: str, width: int, height: int) -> Group:
+    """No more lines than the terminal has; `note` is the last."""
+    lines = [_line(line) for line in overview.lines[: max(1, height - 1)]]
+    room = height - len(lines) - 1
+    shares = divided([len(section.rows) + 2 for section in overview.sections], room)
+    for section, share in zip(overview.sections, shares, strict=True):
+        if share >= min(len(section.rows) + 2, _LEAST):
+            lines += _table(section, share, width)
+    return Group(*lines, _line(note, "dim"))
 
 
 def divided(needs: list[int], room: int) -> list[int]:

@@ -47,12 +47,14 @@ def top(once: bool, interval: float, pods: bool, output: str | None) -> None:
 
 
 async def _follow(client: AsyncClient, interval: float, pods: bool) -> None:
-    from farnode.cli.screen import Screen  # rich costs 60 ms, which nobody else need pay
+    from rich.live import Live  # costs 60 ms, which nobody else need pay
+
+    from farnode.cli.screen import drawn
 
     shown, note = await _look(client, pods), LEAVE
-    with Screen() as screen:
+    with Live(screen=True, auto_refresh=False) as live:
         while True:
-            screen.show(shown, note)
+            live.update(drawn(shown, note, *live.console.size), refresh=True)
             await anyio.sleep(interval)
             try:
                 shown, note = await _look(client, pods), LEAVE

@@ -95,8 +95,8 @@ class Pilots(_Part):
     max: int = Field(default=64, ge=1)
     """Queued or running at once."""
     first: int = Field(default=4, ge=1)
-    """Queued at once while none runs; with each that starts, two more may queue: a mistake floods no queue. Pods that
-    none is for get a first one all the same."""
+    """Queued at once while none runs; with each that has run for 10 s, two more may queue: a mistake floods no queue.
+    Pods that none is for get a first one all the same."""
 
 
 class Retention(_Part):

@@ -245,7 +245,6 @@ class Runners:
                 "acked": allocation.acked,
                 "heartbeat": self._intervals.heartbeat,
                 "fence_after": self._intervals.fence_after,
-                "idle_exit": 0.0,  # this gateway drains what is idle: a runner that left by itself could miss a pod
                 "time": self._clock(),
             }
         )

@@ -95,7 +95,6 @@ class Connection:
         self, path: Path, journal: Journal, hello: Callable[[], Hello], handle: Callable[[Link, dict[str, Any]], None]
     ) -> None:
         """`path` is that of connect.json; `handle` gets what is not about the connection itself."""
-        self.idle_exit = 0.0
         self._path = path
         self._journal = journal
         self._hello = hello
@@ -201,7 +200,6 @@ class Connection:
         self._session = message["session"]
         self._heartbeat = message.get("heartbeat", HEARTBEAT)
         self._fence_after = message.get("fence_after", FENCE_AFTER)
-        self.idle_exit = message.get("idle_exit", 0.0)
         self._journal.acknowledge(message.get("acked", 0))
         self._welcomed.set()
 

@@ -1,6 +1,6 @@
 """A runner's life: it serves its gateway until there is a reason to end, ends its pods, and goes.
 
-Reasons: drained, idle for too long, no longer wanted, the allocation ends (SIGTERM), the gateway was not heard for so
+Reasons: drained, no longer wanted, the allocation ends (SIGTERM), the gateway was not heard for so
 long that another runner may be about to start our pods, or the supervisor above us died. Whatever the reason, the ends
 of all pods are in the journal before the process exits.
 """
@@ -123,7 +123,7 @@ class Runner:
             await self._connection.leave()
 
     def _watches(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._connected(), self._unheard(), self._idle(), self._drained(), self._journal.keep_writing()]
+        return [self._connected(), self._unheard(), self._drained(), self._journal.keep_writing()]
 
     def _end(self, grace: float, reason: str, message: str) -> None:
         """Nothing may come between a signal and this: a container that got it too must not count as failed."""
@@ -181,15 +181,6 @@ class Runner:
     async def _unheard(self) -> None:
         seconds = await self._connection.silence()
         self._lose(f"the gateway was not heard for {seconds:g} s")
-
-    async def _idle(self) -> None:
-        while True:
-            allowed = self._connection.idle_exit
-            left = self._roster.idle_since + allowed - self._host.clock.time()
-            if allowed and self._roster.idle and left <= 0:
-                break
-            await asyncio.sleep(max(1.0, left) if allowed and self._roster.idle else 1.0)
-        self._end(0, "", f"no pod for {allowed:g} s")
 
     async def _drained(self) -> None:
         await self._drain.wait()

@@ -33,7 +33,6 @@ class Roster:
         """`record` and `pending` are for its `news`."""
         self.draining: str = ""
         """Words why no attempt is started any more; empty while they are."""
-        self.idle_since = host.clock.time()
         self._host = host
         self._devices = devices
         self._record = record
@@ -135,7 +134,6 @@ class Roster:
             if pod in self._claims:
                 self._claims.pop(pod).release()
             del self._tasks[pod.key]
-            self.idle_since = self._host.clock.time()
             pod.end()
             if not pod.gone():
                 self._remove(pod)

@@ -64,6 +64,9 @@ class Size:
         """What holds either."""
         return Size(max(self.millicores, other.millicores), max(self.memory, other.memory), max(self.gpus, other.gpus))
 
+    def at_most(self, whole: Size) -> Size:
+        return Size(min(self.millicores, whole.millicores), min(self.memory, whole.memory), min(self.gpus, whole.gpus))
+
     def within(self, whole: Size) -> bool:
         return self.millicores <= whole.millicores and self.memory <= whole.memory and self.gpus <= whole.gpus
 
@@ -235,17 +238,17 @@ def _wanted(loads: Sequence[Load], pilots: Sequence[Pilot], place: Place, terms:
     size, count = _grown(together, pilots, whole), 1
     if not together.within(whole):
         size, count = whole, math.ceil(sum(load.count / max(1, whole.holds(load.each)) for load in loads))
-    if left.holds(size):
+    if left.holds(size) > 0:
         count = min(count, left.holds(size))
-    elif any(left.holds(load.each) for load in loads):
-        size, count = left, 1
+    elif any(left.holds(load.each) > 0 for load in loads):
+        size, count = left.at_most(whole), 1
     else:
         return None
     return Wanted(loads[0].pool, size, count, max(terms.walltime, *(load.need for load in loads)))
 
 
 def _left(pilots: Sequence[Pilot], place: Place, whole: Size) -> Size:
-    """What the offer's nodes have beside the pool's pilots."""
+    """What the offer's nodes have beside the pool's pilots; less than nothing where nodes have gone since."""
     left = whole.joined(place.node or whole).times(place.nodes)
     for pilot in pilots:
         left = left.plus(pilot.size.times(-1))

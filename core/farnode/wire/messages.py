@@ -313,8 +313,7 @@ class Bye(TypedDict):
 
 class Welcome(TypedDict):
     """`acked`: the highest event the gateway has stored; everything after it is sent again. A runner that hears
-    nothing for `heartbeat` * 3 seconds reconnects; one unheard for `fence_after` kills its pods and exits.
-    A runner without pods for `idle_exit` seconds exits (0: it waits for `drain`)."""
+    nothing for `heartbeat` * 3 seconds reconnects; one unheard for `fence_after` kills its pods and exits."""
 
     type: str
     protocol: int
@@ -322,7 +321,6 @@ class Welcome(TypedDict):
     acked: int
     heartbeat: float
     fence_after: float
-    idle_exit: float
     time: float
 
 

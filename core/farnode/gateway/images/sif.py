@@ -20,11 +20,6 @@ _LARGEST = 1024 * 1024
 _CONFIG, _NOTED = b"oci-config.json", b"inspect-metadata.json"
 
 
-def is_sif(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(42)[32:] == _MAGIC
-
-
 def config(path: Path) -> Mapping[str, Any] | None:
     """The `config` part of the image's JSON; None where it was not made of an OCI image, or long ago."""
     return _named(path, _CONFIG)
