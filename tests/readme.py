@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from farnode.config.values import HostPort
 from farnode.gateway.config import GatewayConfig
-from farnode.gateway.config_values import HostPort
 from farnode.model import annotations, gpu
 from farnode.model.fields import KINDS
 from tests.scenarios.scenario import Scenario, load, played

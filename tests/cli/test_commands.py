@@ -174,7 +174,7 @@ def test_a_token_goes_to_a_private_file(shell: Shell) -> None:
     assert shell("gateway", "token", "-c", file, "--owner", "alice", "--out", str(out)).output == ""
     assert out.stat().st_mode & 0o777 == 0o600
     assert "File exists" in shell("gateway", "token", "-c", file, "--owner", "alice", "--out", str(out)).stderr
-    assert shell("gateway", "token", "-c", file, "--owner", "bob", "--admin").stdout.startswith("farnode_")
+    assert shell("gateway", "token", "-c", file, "--owner", "bob", "--role", "admin").stdout.startswith("farnode_")
 
 
 COMMANDS = "run ps logs exec attach port-forward cp describe delete sites top doctor demo"

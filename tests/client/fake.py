@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from farnode import Site
+from farnode.config.values import HostPort, UnixSocket
 from farnode.errors import Denied, Invalid, NotFound
-from farnode.gateway.config_values import HostPort, UnixSocket
 from farnode.gateway.http import Server, create_app, serve
 from farnode.gateway.port import Caller, EventsGone
 from farnode.gateway.tls import ensure_certificate, server_context
@@ -46,6 +46,7 @@ class FakeSite:
         self.claims_kept: list[ClaimView] = []
         self.seq = 0
         self.submits: list[list[str]] = []
+        self.inputs: dict[str, dict[str, Any]] = {}
         self.deletions: list[Deletion] = []
         self.watchers = 0
         self.watched = 0
@@ -137,7 +138,10 @@ class FakeSite:
         return Verdict(uid=uid, verdict="accepted")
 
     async def update_inputs(self, caller: Caller, uid: str, inputs: dict[str, Any]) -> int:
-        return 1
+        self.pod(caller, uid)
+        known = self.inputs.setdefault(uid, inputs)
+        self.inputs[uid] = max(known, inputs, key=lambda one: int(one["version"]))
+        return int(self.inputs[uid]["version"])
 
     def pods(self, caller: Caller) -> tuple[list[PodView], int]:
         self.listed += 1

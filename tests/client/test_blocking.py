@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -41,6 +42,9 @@ def test_everything_has_a_blocking_form(gateway: Gateway) -> None:
         assert client.wait(one).succeeded
         client.delete(two, grace=0)
         assert sorted(each.name for each in client.as_ended([one, two])) == ["one", "two"]
+        offered = {"pod": pod("three", uid=str(uuid.uuid4()))}
+        assert [verdict["verdict"] for verdict in client.offer([offered])] == ["accepted"]
+        assert client.update_inputs(offered["pod"]["metadata"]["uid"], 3, {}) == 3
         assert client.site()["name"] == "lab"
         with pytest.raises(NotFound):
             client.pod("no-such")
@@ -49,7 +53,7 @@ def test_everything_has_a_blocking_form(gateway: Gateway) -> None:
     admin = Site("lab", gateway.address, token_file=gateway.token("admin"))
     with Client(admin) as client:
         assert client.drain()["draining"]
-        assert client.stop() == 2
+        assert client.stop() == 3
 
 
 def test_many_threads_share_one(gateway: Gateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,15 @@ def test_a_private_token_is_read(tmp_path: Path) -> None:
     path.write_text("secret\n")
     path.chmod(0o400)
     assert Site("a", "unix:/s", token_file=path).token() == "secret"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_that_is_given_to_our_group_is_read_and_one_open_to_all_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    os.chown(path, 1, os.getegid())
+    path.chmod(0o440)
+    assert Site("a", "unix:/s", token_file=path).token() == "secret"
+    path.chmod(0o444)
+    with pytest.raises(Invalid, match="is open to others"):
+        Site("a", "unix:/s", token_file=path).token()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -63,6 +65,40 @@ async def test_all_or_nothing(client: AsyncClient, gateway: Gateway) -> None:
     assert caught.value.field == "spec.nodeName"
     assert await client.pods() == []
     assert [deletion["graceSeconds"] for deletion in gateway.state.deletions] == [0, 0]
+
+
+def bundle(name: str, **fields: Any) -> dict[str, Any]:
+    made = pod(name, **fields)
+    made["metadata"]["uid"] = str(uuid.uuid4())
+    return {"pod": made}
+
+
+async def test_each_is_offered_for_itself(client: AsyncClient, gateway: Gateway) -> None:
+    one, two, three = bundle("one"), bundle("two", labels={"refuse": "yes"}), bundle("three")
+    assert [verdict["verdict"] for verdict in await client.offer([one, two])] == ["accepted", "invalid"]
+    exists, refused, accepted = await client.offer([one, two, three])
+    assert (exists["verdict"], accepted["verdict"]) == ("exists", "accepted")
+    assert (refused["field"], refused["message"]) == ("spec.nodeName", "is not yours to choose")
+    assert {each.name for each in await client.pods()} == {"one", "three"}
+    assert await client.offer([]) == []
+
+
+async def test_one_that_spoils_a_request_is_found(client: AsyncClient) -> None:
+    bundles = [bundle(f"pod-{number}") for number in range(7)]
+    bundles[4]["pod"]["spec"]["priority"] = float("nan")
+    verdicts = await client.offer(bundles)
+    assert [verdict["uid"] for verdict in verdicts] == [one["pod"]["metadata"]["uid"] for one in bundles]
+    assert [verdict["verdict"] for verdict in verdicts] == ["accepted"] * 4 + ["invalid"] + ["accepted"] * 2
+    assert "not JSON" in verdicts[4]["message"]
+
+
+async def test_newer_inputs_are_counted(client: AsyncClient, gateway: Gateway) -> None:
+    (submitted,) = await client.submit(pod())
+    assert await client.update_inputs(submitted, 2, {"secrets": []}) == 2
+    assert await client.update_inputs(submitted.uid, 1, {"secrets": [{}]}) == 2
+    assert gateway.do(lambda site: site.inputs) == {submitted.uid: {"secrets": [], "version": 2}}
+    with pytest.raises(NotFound):
+        await client.update_inputs("no-such", 1, {})
 
 
 async def test_every_form_of_a_pod_is_taken(client: AsyncClient, tmp_path: Path) -> None:

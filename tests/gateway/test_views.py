@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from farnode.gateway.records import AllocationRecord, PodRecord, Stage
 from farnode.gateway.views import allocation_view, lost_attempt, pod_view
 from farnode.model.allocation import AllocationRequest
 from farnode.model.bundle import parse_bundle
 
 UID = "6f1c2b1e-8a53-4f5e-9d57-0b1f5a8f9c11"
-POD = {
+POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "one", "uid": UID, "namespace": "default"},
@@ -38,3 +41,13 @@ def test_earlier_attempts_and_the_time_left() -> None:
     assert (view["allocation"]["startedAt"], view["allocation"]["walltime"]) == (5.0, 60)
     assert view["allocation"]["partition"] == "gpu"
     assert "attempts" not in pod_view(record, bundle, None)
+
+
+def test_the_node_and_the_version_of_its_inputs() -> None:
+    record = PodRecord(UID, "alice", 0.0, Stage.QUEUED, {}, "process")
+    direct = pod_view(record, parse_bundle({"pod": POD}), None)
+    assert direct["node"] == ""
+    assert "inputs" not in direct
+    bound = parse_bundle({"pod": {**POD, "spec": {**POD["spec"], "nodeName": "site-a"}}})
+    view = pod_view(replace(record, inputs=3), bound, None)
+    assert (view["node"], view["inputs"]) == ("site-a", 3)

@@ -78,11 +78,11 @@ def test_what_is_wrong_with_one_pod_is_told_of_it(metadata: dict[str, Any], fiel
 
 
 def test_fields_without_effect_are_told_of_each_pod() -> None:
-    document = bundle(pod(nodeName="n1"))
+    document = bundle(pod(schedulerName="s"))
     document["pod"]["status"] = {"phase": "Pending"}
     parse_bundle(document)
     found = parse_bundle(named(document, creationTimestamp="2026-01-01T00:00:00Z"))
-    assert {one.field for one in found.pod.ignored} == {"metadata.creationTimestamp", "spec.nodeName", "status"}
+    assert {one.field for one in found.pod.ignored} == {"metadata.creationTimestamp", "spec.schedulerName", "status"}
 
 
 def test_large_ones_are_not_remembered() -> None:

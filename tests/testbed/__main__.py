@@ -1,5 +1,5 @@
-"""``python -m tests.testbed site up|down|shell``: a site in a box by hand; ``demo`` shows farnode on one; ``clean``
-removes what was built."""
+"""``python -m tests.testbed site up|down|shell``: a site in a box by hand; ``kubernetes up``: a control plane;
+``demo`` shows farnode on a site; ``clean`` removes what was built."""
 
 from __future__ import annotations
 
@@ -92,9 +92,17 @@ def demo(options: argparse.Namespace) -> int:
     return show(options.argument)
 
 
+def kubernetes(options: argparse.Namespace) -> int:
+    from tests.testbed.kubernetes.foreground import (
+        up as bring_up,  # which needs cryptography, while a site does without
+    )
+
+    bring_up()
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m tests.testbed", description=__doc__)
-    things = top.add_subparsers(required=True, metavar="site|demo|clean")
+    things = top.add_subparsers(required=True, metavar="site|kubernetes|demo|clean")
     site = things.add_parser("site", help="a Slurm site").add_subparsers(required=True, metavar="up|down|shell")
 
     def add(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -111,6 +119,10 @@ def parser() -> argparse.ArgumentParser:
     enter.add_argument("--user", choices=USERS, default="alice")
     enter.add_argument("--node", help="compute node n1, n2, …; the edge when absent")
     enter.add_argument("command", nargs="*", help="instead of a shell, after --")
+    plane = things.add_parser("kubernetes", help="a Kubernetes control plane")
+    brought = plane.add_subparsers(required=True, metavar="up")
+    text = "bring a control plane up; it lasts as long as this command"
+    brought.add_parser("up", help=text, description=text).set_defaults(action=kubernetes)
     show = things.add_parser("demo", help="farnode demo on a site that is brought up for it, and taken down after")
     show.add_argument("argument", nargs="*", help="for farnode demo, after --")
     show.set_defaults(action=demo)

@@ -14,7 +14,7 @@ from farnode.cli import inventory, tables
 from farnode.cli.connection import BRIEF, run
 from farnode.cli.settings import Settings
 from farnode.client.aio import AsyncClient
-from farnode.errors import Invalid
+from farnode.errors import FarnodeError, Invalid
 from farnode.model.api import SiteView
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ def gateway() -> None:
     \b
     farnode gateway start -c gateway.yaml
     farnode gateway token -c gateway.yaml --owner alice --out alice.token
+    farnode gateway token -c gateway.yaml --role cluster --owner physics --out physics.token
     farnode gateway revoke -c gateway.yaml 5179cf0a3655
     farnode gateway drain -c gateway.yaml
     farnode gateway stop --all -c gateway.yaml
@@ -59,23 +60,35 @@ def start(path: Path) -> None:
 @gateway.command()
 @_configured
 @click.option("--owner", required=True, metavar="NAME", help="Whose pods the bearer sees.")
-@click.option("--admin", is_flag=True, help="May see all owners' pods, drain and stop.")
+@click.option(
+    "--role",
+    type=click.Choice(["user", "admin", "cluster"]),
+    default="user",
+    show_default=True,
+    help="admin: sees all owners' pods, may drain and stop. cluster: a Kubernetes cluster's node, NAME its name here; "
+    "the owner of a pod is NAME/namespace.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file, mode 0600.")
-def token(path: Path, owner: str, admin: bool, out: Path | None) -> None:
+def token(path: Path, owner: str, role: str, out: Path | None) -> None:
     """Issue a token; it is shown once.
 
     \b
     farnode gateway token -c gateway.yaml --owner alice --out alice.token
+    farnode gateway token -c gateway.yaml --role cluster --owner physics --out physics.token
     """
     if out is None:
-        click.echo(_server().issue_token(path, owner, admin))
+        click.echo(_server().issue_token(path, owner, role))
         return
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise Invalid("--out", f"{out}: {error.strerror}") from None
     with os.fdopen(descriptor, "w") as file:
-        file.write(_server().issue_token(path, owner, admin) + "\n")
+        try:
+            file.write(_server().issue_token(path, owner, role) + "\n")
+        except FarnodeError:
+            out.unlink()
+            raise
 
 
 @gateway.command()
@@ -88,7 +101,7 @@ def tokens(path: Path) -> None:
     """
     for record in _server().tokens(path).list():
         issued = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(record.created))
-        click.echo(f"{record.id}  {record.role:5}  {record.owner}  issued {issued}")
+        click.echo(f"{record.id}  {record.role:7}  {record.owner}  issued {issued}")
 
 
 @gateway.command()

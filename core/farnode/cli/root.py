@@ -18,6 +18,7 @@ from farnode.cli.execute import execute
 from farnode.cli.forward import port_forward
 from farnode.cli.gateway import gateway
 from farnode.cli.logs import logs
+from farnode.cli.node import node
 from farnode.cli.ps import ps
 from farnode.cli.run import run
 from farnode.cli.settings import connected
@@ -80,6 +81,7 @@ for _command in (
     sites,
     top,
     gateway,
+    node,
     doctor,
     demo,
 ):

@@ -71,6 +71,17 @@ class AsyncClient:
         await self._submit(found)
         return [intake.as_submitted(document) for document in found]
 
+    async def offer(self, bundles: Sequence[intake.Document]) -> list[Verdict]:
+        """Hands bundle documents over, each pod for itself: the gateway's verdict of each, in their order; nothing is
+        withdrawn because another one is refused. What is "accepted" is durable."""
+        return await submission.offer(self._transport, self._patience, bundles)
+
+    async def update_inputs(self, pod: Pod | str, version: int, inputs: Mapping[str, Any]) -> int:
+        """Gives a pod other ConfigMaps, Secrets, tokens …, the parts of a bundle but the pod; parts that are not given
+        stay. The newest version it has now: an older one than that changes nothing."""
+        body = {**inputs, "version": version}
+        return int((await self._call("PUT", f"/v1/pods/{_quoted(pod)}/inputs", body))["version"])
+
     async def pods(self) -> list[Pod]:
         """All pods of the caller at this site, without their manifests."""
         views, _ = await watching.listing(self._transport, self._patience)
@@ -86,6 +97,10 @@ class AsyncClient:
         """What changes, without end, through lost connections. Without `after`, and when the gateway no longer keeps
         what came after it: first every pod as it is now (pods seen before and gone since are `gone`)."""
         return watching.watch(self._transport, self._patience, after)
+
+    def follow(self, after: int | None = None) -> AsyncGenerator[watching.Listing | EventView, None]:
+        """As `watch`, for whoever must know when a list is whole: it comes as one."""
+        return watching.follow(self._transport, self._patience, after)
 
     async def wait(self, pod: Pod | str) -> Pod:
         """The pod when it has ended; NotFound when there is none or it was removed meanwhile."""

@@ -17,7 +17,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from farnode.client.aio import AsyncClient
 from farnode.client.dial import Dial
 from farnode.client.execution import ExecSession, Output
-from farnode.client.intake import PodInput
+from farnode.client.intake import Document, PodInput
 from farnode.client.patience import Patience
 from farnode.client.pod import Pod
 from farnode.client.site import Site
@@ -53,6 +53,12 @@ class Client:
 
     def submit(self, pods: PodInput | Iterable[PodInput]) -> list[Pod]:
         return _call(self._portal, lambda: self._client.submit(pods))
+
+    def offer(self, bundles: Sequence[Document]) -> list[Verdict]:
+        return _call(self._portal, lambda: self._client.offer(bundles))
+
+    def update_inputs(self, pod: Pod | str, version: int, inputs: Mapping[str, Any]) -> int:
+        return _call(self._portal, lambda: self._client.update_inputs(pod, version, inputs))
 
     def pods(self) -> list[Pod]:
         return _call(self._portal, self._client.pods)

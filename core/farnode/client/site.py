@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,17 +46,20 @@ class Site:
             raise Invalid("url", f"the port of {self.url!r} is not a number up to 65535") from None
 
     def token(self) -> str | None:
-        """The bearer token, read anew. Invalid when the file can be read by others: it would no longer be a secret."""
+        """The bearer token, read anew. Invalid when the file can be read by others: it would no longer be a secret.
+        A file that is not ours may be open to its group: so Kubernetes gives a pod a Secret's files, which are root's.
+        """
         if self.token_file is None:
             return None
         try:
-            mode = self.token_file.stat().st_mode & 0o777
+            status = self.token_file.stat()
             token = self.token_file.read_text("ascii").strip()
         except OSError as error:
             raise Invalid("tokenFile", f"{self.token_file}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise Invalid("tokenFile", f"{self.token_file} holds no token") from None
-        if mode & 0o077:
+        mode = status.st_mode & 0o777
+        if mode & (0o077 if status.st_uid == os.geteuid() else 0o007):
             raise Invalid("tokenFile", f"{self.token_file} is open to others (mode {mode:04o}): chmod 600 it")
         if not token or not token.isprintable() or " " in token:
             raise Invalid("tokenFile", f"{self.token_file} holds no token")

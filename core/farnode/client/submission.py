@@ -1,4 +1,4 @@
-"""Handing pods over: all of a call or none of it."""
+"""Handing pods over: all of a call or none of it (`submit`), or each for itself (`offer`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from farnode.client import intake
 from farnode.client.intake import Document
 from farnode.client.patience import Patience
 from farnode.client.transport import Transport
-from farnode.errors import Invalid
+from farnode.errors import Invalid, Permanent
 from farnode.model.api import Deletion, Verdict
 
 
@@ -23,6 +23,30 @@ async def submit(transport: Transport, patience: Patience, documents: Sequence[D
         if invalid := [verdict for verdict in verdicts if verdict["verdict"] == "invalid"]:
             await withdraw(transport, patience, [verdict for verdict in verdicts if verdict["verdict"] == "accepted"])
             raise _refusal(invalid, documents)
+    return verdicts
+
+
+async def offer(transport: Transport, patience: Patience, documents: Sequence[Document]) -> list[Verdict]:
+    """The gateway's verdicts, one for each. Where it refuses a request as a whole, what it refuses is found by halves
+    and is "invalid" alone."""
+    verdicts: list[Verdict] = []
+    for batch in intake.batches(documents):
+        verdicts += await _offer(transport, patience, batch)
+    return verdicts
+
+
+async def _offer(transport: Transport, patience: Patience, batch: Sequence[Document]) -> list[Verdict]:
+    try:
+        answer = await patience.keep_trying(partial(transport.call, "POST", "/v1/pods", {"bundles": batch}))
+    except (Invalid, Permanent) as error:
+        if len(batch) == 1:
+            field = error.field if isinstance(error, Invalid) else ""
+            words = error.problem if isinstance(error, Invalid) else str(error)
+            return [Verdict(uid=batch[0]["pod"]["metadata"]["uid"], verdict="invalid", field=field, message=words)]
+        half = len(batch) // 2
+        parts = batch[:half], batch[half:]
+        return [verdict for part in parts for verdict in await _offer(transport, patience, part)]
+    verdicts: list[Verdict] = answer["verdicts"]
     return verdicts
 
 

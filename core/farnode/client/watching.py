@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 
 from farnode.client.patience import Patience, Trial
 from farnode.client.transport import Gone, Transport
@@ -16,44 +17,58 @@ _SILENCE = 50.0
 _LINE_LIMIT = 64 << 20
 
 
-async def listing(transport: Transport, patience: Patience) -> tuple[Sequence[PodView], int]:
-    """All pods of the caller, and the sequence number to watch from."""
+class Listing(NamedTuple):
+    """Every pod as it is now, and the sequence number to watch from."""
+
+    pods: Sequence[PodView]
+    seq: int
+
+
+async def listing(transport: Transport, patience: Patience) -> Listing:
+    """All pods of the caller."""
     answer = await patience.keep_trying(lambda: transport.call("GET", "/v1/pods"))
-    return answer["pods"], answer["seq"]
+    return Listing(answer["pods"], answer["seq"])
 
 
 async def watch(transport: Transport, patience: Patience, after: int | None) -> AsyncGenerator[EventView, None]:
-    """Endless. Without `after`, and when the gateway no longer keeps what came after it: first every pod as it is now,
-    then what changes; pods seen before and missing from such a list are `gone`. No heartbeats. Transient when the
-    gateway stays away longer than `patience`."""
+    """As `follow`, but lists come as one event for each pod; those seen before and missing from a list are `gone`."""
     known: set[str] = set()
+    async with aclosing(follow(transport, patience, after)) as news:
+        async for one in news:
+            for event in _as_events(one, known) if isinstance(one, Listing) else (one,):
+                (known.discard if event["type"] == "gone" else known.add)(event["uid"])
+                yield event
+
+
+async def follow(
+    transport: Transport, patience: Patience, after: int | None
+) -> AsyncGenerator[Listing | EventView, None]:
+    """Endless. Without `after`, and when the gateway no longer keeps what came after it: first a list, then what
+    changes. No heartbeats. Transient when the gateway stays away longer than `patience`."""
     trial = Trial(patience)
     while True:
         if after is None:
-            views, after = await listing(transport, patience)
-            for event in _as_events(views, after, known):
-                yield event
-            known = {view["uid"] for view in views}
+            found = await listing(transport, patience)
+            after = found.seq
+            yield found
         try:
             async with aclosing(_events(transport, after)) as events:
                 async for event in events:
                     trial.succeeded()
                     after = event["seq"]
-                    if event["type"] == "heartbeat":
-                        continue
-                    (known.discard if event["type"] == "gone" else known.add)(event["uid"])
-                    yield event
+                    if event["type"] != "heartbeat":
+                        yield event
         except Gone:
             after = None
         except Transient as error:
             await trial.pause(error)
 
 
-def _as_events(views: Sequence[PodView], seq: int, known: set[str]) -> list[EventView]:
-    gone = sorted(known - {view["uid"] for view in views})
+def _as_events(found: Listing, known: set[str]) -> list[EventView]:
+    gone = sorted(known - {view["uid"] for view in found.pods})
     return [
-        *(EventView(seq=seq, type="gone", uid=uid) for uid in gone),
-        *(EventView(seq=seq, type="pod", uid=view["uid"], pod=view) for view in views),
+        *(EventView(seq=found.seq, type="gone", uid=uid) for uid in gone),
+        *(EventView(seq=found.seq, type="pod", uid=view["uid"], pod=view) for view in found.pods),
     ]
 
 

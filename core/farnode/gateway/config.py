@@ -1,8 +1,4 @@
-"""The gateway's configuration: one YAML file, read once, typed, frozen.
-
-Durations are seconds and sizes bytes once loaded. Keys are camelCase in the file. A key nobody knows is an error, never
-ignored: a limit that was misspelt would not be a limit.
-"""
+"""The gateway's configuration: one YAML file."""
 
 from __future__ import annotations
 
@@ -12,13 +8,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, model_validator
 
-from farnode.errors import Invalid
-from farnode.gateway.config_errors import words
-from farnode.gateway.config_values import (
+from farnode.config import part
+from farnode.config.part import Part
+from farnode.config.values import (
     AbsolutePath,
     Address,
     Duration,
@@ -34,18 +28,7 @@ from farnode.gateway.config_values import (
 Runtime = Literal["apptainer", "podman", "charliecloud", "bubblewrap", "process"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        use_attribute_docstrings=True,
-    )
-
-
-class Runners(_Part):
+class Runners(Part):
     """Where runners, on compute nodes, reach this gateway."""
 
     listen: Address = HostPort("0.0.0.0", 0)  # noqa: S104
@@ -55,7 +38,7 @@ class Runners(_Part):
     """The name runners dial: this host's own, which compute nodes of most clusters resolve."""
 
 
-class Provider(_Part):
+class Provider(Part):
     """The batch system; all keys but `kind` are the driver's own, which checks them."""
 
     kind: str
@@ -72,7 +55,7 @@ def _provider(value: Any) -> Any:
     return {"settings": settings} | {key: value[key] for key in ("kind",) if key in value}
 
 
-class Walltime(_Part):
+class Walltime(Part):
     """How long allocations are asked for when the pod does not say it."""
 
     default: Duration = Field(default=3600.0, gt=0)
@@ -81,7 +64,7 @@ class Walltime(_Part):
     """Asked for beyond a pod's own deadline: a runner needs time to start, and to end its pods with grace."""
 
 
-class Pilots(_Part):
+class Pilots(Part):
     """Allocations that run many pods, one after another and beside each other."""
 
     enabled: bool = True
@@ -99,14 +82,14 @@ class Pilots(_Part):
     Pods that none is for get a first one all the same."""
 
 
-class Retention(_Part):
+class Retention(Part):
     """How long things are kept that nobody needs to run."""
 
     pods: Duration = Field(default=7 * 86400.0, ge=0)
     """Records and logs of ended pods; a week outlasts a long weekend."""
 
 
-class Quotas(_Part):
+class Quotas(Part):
     """Limits that keep one owner, or this gateway, from filling what others need too."""
 
     pods_per_owner: int = Field(default=10_000, ge=1)
@@ -119,7 +102,7 @@ class Quotas(_Part):
     """Pods' directories and logs on the shared file system; within the home quotas of most sites."""
 
 
-class Limits(_Part):
+class Limits(Part):
     """The site's own, on every container, whatever its pod says."""
 
     processes: int = Field(default=4096, ge=0)
@@ -130,7 +113,7 @@ class Limits(_Part):
     """Kept of each run of a container; as many as a kubelet keeps, and like there at least two."""
 
 
-class RegistryAccess(_Part):
+class RegistryAccess(Part):
     """How one registry is spoken to."""
 
     ca_file: AbsolutePath | None = None
@@ -147,7 +130,7 @@ class RegistryAccess(_Part):
         return self
 
 
-class Images(_Part):
+class Images(Part):
     """Container images: where they come from and in which form compute nodes get them."""
 
     format: Literal["sif", "directory"] = "sif"
@@ -174,14 +157,14 @@ class Images(_Part):
     """Of one fetch; 20 GB images over a slow line take most of an hour."""
 
 
-class HostPath(_Part):
+class HostPath(Part):
     """A directory of the compute nodes that pods may mount by hostPath, with all below it."""
 
     path: AbsolutePath
     read_only: bool = False
 
 
-class StorageClass(_Part):
+class StorageClass(Part):
     """Where the directories of claims are made."""
 
     path: Annotated[str, BeforeValidator(template)]
@@ -194,7 +177,7 @@ class StorageClass(_Part):
     """A command that sets the quota of `{path}` to `{bytes}`."""
 
 
-class Storage(_Part):
+class Storage(Part):
     """What of the site's file systems pods may use, beside the images and the node's scratch space."""
 
     host_paths: tuple[HostPath, ...] = ()
@@ -218,7 +201,7 @@ class Storage(_Part):
         return self
 
 
-class GatewayConfig(_Part):
+class GatewayConfig(Part):
     """One site, as one account sees it. Only `site` and `provider` must be given."""
 
     site: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
@@ -268,14 +251,4 @@ class GatewayConfig(_Part):
 
 def load(path: Path) -> GatewayConfig:
     """Read the file; Invalid names it, the key, what is wrong and what is accepted."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Invalid(str(path), f"cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise Invalid(str(path), "is not a mapping; accepted: at least `site: NAME` and `provider: {kind: …}`")
-    try:
-        return GatewayConfig.model_validate(content, context={"base": path.absolute().parent})
-    except ValidationError as error:
-        key, problem = words(GatewayConfig, error)
-        raise Invalid(f"{path}: {key}" if key else str(path), problem) from error
+    return part.load(GatewayConfig, path, "`site: NAME` and `provider: {kind: …}`")

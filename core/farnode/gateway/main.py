@@ -43,7 +43,7 @@ from farnode.gateway.storage import Keeper
 from farnode.gateway.store import Store
 from farnode.gateway.tls import Certificate, ensure_certificate, server_context
 from farnode.gateway.token_file import TokenFile
-from farnode.gateway.tokens import Tokens
+from farnode.gateway.tokens import Role, Tokens
 from farnode.gateway.usage import NodeHours, Usage
 from farnode.providers.port import AllocationProvider, Calls, Site, SupportsCalls
 from farnode.scheduler import pilots
@@ -89,9 +89,9 @@ async def _serve(config: GatewayConfig) -> None:
         await stop.wait()
 
 
-def issue_token(config_path: Path, owner: str, admin: bool) -> str:
+def issue_token(config_path: Path, owner: str, role: Role) -> str:
     """A new token for a client of this site; it is shown once and only its hash is kept."""
-    return tokens(config_path).issue(owner, "admin" if admin else "user")
+    return tokens(config_path).issue(owner, role)
 
 
 def tokens(config_path: Path) -> Tokens:

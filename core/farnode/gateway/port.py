@@ -13,10 +13,23 @@ from farnode.wire.messages import AttachOptions, ExecOptions, LogOptions
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated principal of a request. `admin` may see every owner's pods and drain or stop the site."""
+    """The authenticated principal of a request. `admin` may see every owner's pods and drain or stop the site.
+    `cluster`: it is a Kubernetes cluster's node, each of whose namespaces is an owner: `<cluster>/<namespace>`."""
 
     owner: str
     admin: bool = False
+    cluster: bool = False
+
+    def owns(self, namespace: str) -> str:
+        """The owner of what this caller has in a namespace."""
+        return f"{self.owner}/{namespace}" if self.cluster else self.owner
+
+    def sees(self, owner: str) -> bool:
+        """Whether what belongs to `owner` is this caller's business. A cluster's namespaces contain no slash."""
+        if self.admin or not self.cluster:
+            return self.admin or owner == self.owner
+        cluster, _, namespace = owner.rpartition("/")
+        return cluster == self.owner and bool(namespace)
 
 
 class EventsGone(Exception):
@@ -24,7 +37,7 @@ class EventsGone(Exception):
 
 
 class Service(Protocol):
-    """Every call is scoped to the caller's owner; NotFound also for what belongs to another owner."""
+    """Every call is scoped to what the caller sees; NotFound also for what belongs to another owner."""
 
     async def submit(self, caller: Caller, bundles: Sequence[Any]) -> list[Verdict]: ...
 
@@ -56,7 +69,7 @@ class Service(Protocol):
     def claims(self, caller: Caller) -> list[ClaimView]: ...
 
     async def delete_claim(self, caller: Caller, namespace: str, name: str, owner: str | None) -> ClaimView:
-        """`owner` None: the caller. Raises Permanent while a pod uses it."""
+        """`owner` None: the caller's in that namespace. Raises Permanent while a pod uses it."""
         ...
 
     async def stats(self, caller: Caller) -> StatsView: ...

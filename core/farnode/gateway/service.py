@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from farnode.gateway import logs, stats
 from farnode.gateway import stimuli as s
 from farnode.gateway.dispatcher import Dispatcher
 from farnode.gateway.engine import Engine
-from farnode.gateway.inputs import check_change
+from farnode.gateway.inputs import check_change, check_files
 from farnode.gateway.planner import Planner
 from farnode.gateway.port import Caller
 from farnode.gateway.records import ClaimKey, PodRecord, Stage
@@ -85,7 +86,7 @@ class Gateway:
     async def submit(self, caller: Caller, bundles: Sequence[Any]) -> list[Verdict]:
         if self._planner.draining:
             raise Transient(f"site {self._facts.site} is being drained and takes no new pods", retry_after=60)
-        room = self._facts.pods_per_owner - self._machine.live[caller.owner]
+        coming: Counter[str] = Counter()
         verdicts: list[Verdict] = []
         stimuli: list[s.Stimulus] = []
         seen: set[str] = set()
@@ -93,20 +94,20 @@ class Gateway:
         for document in bundles:
             try:
                 bundle = parse_bundle(document)
+                owner = caller.owns(bundle.pod.namespace)
+                if bundle.pod.uid in self._machine.pods or bundle.pod.uid in seen:
+                    verdicts.append(self._existing(owner, bundle))
+                    continue
                 self._check_size(bundle)
                 runtime = admit(bundle.demand)
-                self._storage.check(caller.owner, bundle)
-                if bundle.pod.uid in self._machine.pods or bundle.pod.uid in seen:
-                    verdicts.append(self._existing(caller, bundle))
-                    continue
-                if len(stimuli) >= room:
-                    limit = self._facts.pods_per_owner
-                    raise Invalid("", f"{caller.owner} has {limit} pods that have not ended, which is the site's limit")
+                self._storage.check(owner, bundle)
+                self._check_room(owner, coming[owner])
             except Invalid as error:
                 verdicts.append(_invalid(document, error))
                 continue
             seen.add(bundle.pod.uid)
-            stimuli.append(s.Submitted(self._engine.clock(), caller.owner, bundle, runtime))
+            coming[owner] += 1
+            stimuli.append(s.Submitted(self._engine.clock(), owner, bundle, runtime))
             verdicts.append({"uid": bundle.pod.uid, "verdict": "accepted"})
         await self._durable(*stimuli)
         return verdicts
@@ -119,9 +120,14 @@ class Gateway:
         if size > self._facts.bundle_bytes:
             raise Invalid("", f"the pod with its inputs is {size} bytes; the site takes {self._facts.bundle_bytes}")
 
-    def _existing(self, caller: Caller, bundle: Bundle) -> Verdict:
+    def _check_room(self, owner: str, coming: int) -> None:
+        limit = self._facts.pods_per_owner
+        if self._machine.live[owner] + coming >= limit:
+            raise Invalid("", f"{owner} has {limit} pods that have not ended, which is the site's limit")
+
+    def _existing(self, owner: str, bundle: Bundle) -> Verdict:
         known = self._machine.pods.get(bundle.pod.uid)
-        if known is not None and known.owner != caller.owner:
+        if known is not None and known.owner != owner:
             raise Invalid("metadata.uid", "is the UID of another owner's pod")
         return {"uid": bundle.pod.uid, "verdict": "exists"}
 
@@ -158,7 +164,7 @@ class Gateway:
         stimuli: list[s.Stimulus] = []
         for deletion in deletions:
             uid = deletion["uid"]
-            known = uid in self._machine.pods and self._may_see(caller, self._machine.pods[uid])
+            known = uid in self._machine.pods and caller.sees(self._machine.pods[uid].owner)
             verdicts.append({"uid": uid, "verdict": "accepted" if known else "unknown"})
             if known:
                 grace, purge = deletion.get("graceSeconds"), deletion.get("purge", False)
@@ -177,11 +183,12 @@ class Gateway:
             updated = parse_bundle({**document, **newer, "pod": document["pod"]})
             check_change(self._machine.bundles[uid], updated)
             self._check_size(updated)
+            check_files(updated)
             await self._durable(s.InputsUpdated(self._engine.clock(), uid, version, updated))
         return max(version, known)
 
     def pods(self, caller: Caller) -> tuple[list[PodView], int]:
-        pods = [self._view(pod) for pod in self._machine.pods.values() if self._may_see(caller, pod)]
+        pods = [self._view(pod) for pod in self._machine.pods.values() if caller.sees(pod.owner)]
         return pods, self._engine.seq
 
     def pod(self, caller: Caller, uid: str) -> PodView:
@@ -194,12 +201,9 @@ class Gateway:
     def _view(self, pod: PodRecord) -> PodView:
         return pod_view(pod, self._machine.bundles[pod.uid], self._machine.allocations.get(pod.nonce or ""))
 
-    def _may_see(self, caller: Caller, pod: PodRecord) -> bool:
-        return caller.admin or pod.owner == caller.owner
-
     def _pod(self, caller: Caller, uid: str) -> PodRecord:
         pod = self._machine.pods.get(uid)
-        if pod is None or not self._may_see(caller, pod):
+        if pod is None or not caller.sees(pod.owner):
             raise NotFound(f"there is no pod with UID {uid}")
         return pod
 
@@ -223,8 +227,8 @@ class Gateway:
         """A change as the caller may see it. `owner`: of a pod that is gone."""
         pod = self._machine.pods.get(uid)
         if owner is not None:
-            return {"seq": seq, "type": "gone", "uid": uid} if caller.admin or owner == caller.owner else None
-        if pod is None or not self._may_see(caller, pod):
+            return {"seq": seq, "type": "gone", "uid": uid} if caller.sees(owner) else None
+        if pod is None or not caller.sees(pod.owner):
             return None
         return {"seq": seq, "type": "pod", "uid": uid, "pod": self._view(pod)}
 
@@ -280,14 +284,14 @@ class Gateway:
     # ---- claims --------------------------------------------------------------------------------------------------
 
     def claims(self, caller: Caller) -> list[ClaimView]:
-        mine = [claim for claim in self._machine.claims.values() if caller.admin or claim.owner == caller.owner]
+        mine = [claim for claim in self._machine.claims.values() if caller.sees(claim.owner)]
         users = self._machine.claims_in_use()
         return [claim_view(claim, users[claim.key]) for claim in sorted(mine, key=lambda claim: claim.key)]
 
     async def delete_claim(self, caller: Caller, namespace: str, name: str, owner: str | None) -> ClaimView:
-        key = ClaimKey(owner or caller.owner, namespace, name)
+        key = ClaimKey(owner or caller.owns(namespace), namespace, name)
         known = self._machine.claims.get(key)
-        if known is None or not (caller.admin or key.owner == caller.owner):
+        if known is None or not caller.sees(key.owner):
             raise NotFound(f"there is no claim {namespace}/{name}")
         await self._durable(s.ClaimDeleteAsked(key))
         claim = self._machine.claims.get(key)
@@ -298,7 +302,7 @@ class Gateway:
         return claim_view(replace(known, deleting=True), ())
 
     async def stats(self, caller: Caller) -> StatsView:
-        pods = [pod for pod in self._machine.pods.values() if pod.stage is Stage.BOUND and self._may_see(caller, pod)]
+        pods = [pod for pod in self._machine.pods.values() if pod.stage is Stage.BOUND and caller.sees(pod.owner)]
         return await stats.ask(pods, self._machine.bundles, self._runners)
 
     # ---- site ----------------------------------------------------------------------------------------------------
@@ -314,7 +318,7 @@ class Gateway:
             runtimes=list(self._facts.runtimes),
             offers=[offer_view(offer) for offer in self._dispatcher.offers],
             allocations=activity.allocations(caller, at),
-            pods=counts(pod for pod in self._machine.pods.values() if self._may_see(caller, pod)),
+            pods=counts(pod for pod in self._machine.pods.values() if caller.sees(pod.owner)),
             waiting=activity.waiting(caller),
             nodeHours=activity.node_hours(caller, at),
         )
@@ -355,7 +359,7 @@ def _invalid(document: Any, error: Invalid) -> Verdict:
 
 def _must_be_admin(caller: Caller) -> None:
     if not caller.admin:
-        raise Denied("only the site's administrator may do this: use a token issued with --admin")
+        raise Denied("only the site's administrator may do this: use a token of role admin")
 
 
 async def _quietly(stream: Stream) -> None:

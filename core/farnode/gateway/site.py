@@ -44,7 +44,7 @@ class Activity:
         return [
             self._allocation(record, caller, at)
             for record in self.machine.allocations.values()
-            if record.life is not Life.ENDED and (record.owner is None or _may_see(caller, record.owner))
+            if record.life is not Life.ENDED and (record.owner is None or caller.sees(record.owner))
         ]
 
     def _allocation(self, record: AllocationRecord, caller: Caller, at: float) -> SiteAllocation:
@@ -70,17 +70,17 @@ class Activity:
 
     def _names(self, caller: Caller, uids: Iterable[str]) -> list[str]:
         machine = self.machine
-        mine = (machine.bundles[uid].pod for uid in uids if _may_see(caller, machine.pods[uid].owner))
+        mine = (machine.bundles[uid].pod for uid in uids if caller.sees(machine.pods[uid].owner))
         return sorted(f"{pod.namespace}/{pod.name}" for pod in mine)[:NAMES]
 
     def waiting(self, caller: Caller) -> list[WaitingView]:
         """The largest groups first; those that are no more than `GROUPS`."""
         pods, groups = self.machine.pods, _Groups()
         for line in (line for queue in self.queues for line in queue.lines()):
-            if _may_see(caller, line.shape.owner):
+            if caller.sees(line.shape.owner):
                 groups.add(self._words(pods[line.head]), line.count, line.since)
         for pod in map(pods.__getitem__, self._alone()):
-            if _may_see(caller, pod.owner):
+            if caller.sees(pod.owner):
                 groups.add(self._words(pod), 1, pod.queued or pod.created)
         return groups.largest()
 
@@ -109,8 +109,8 @@ class Activity:
         return str(pod.status.get("message") or pod.status.get("reason") or "")
 
     def node_hours(self, caller: Caller, at: float) -> NodeHoursView:
-        owners = (caller.owner, SHARED)
-        today = {owner: hours for owner, hours in self.hours.today(at).items() if caller.admin or owner in owners}
+        everybodys = self.hours.today(at).items()
+        today = {owner: hours for owner, hours in everybodys if owner == SHARED or caller.sees(owner)}
         view = NodeHoursView(today=today)
         if self.hours.cap is not None:
             view["cap"] = self.hours.cap
@@ -139,10 +139,6 @@ class Activity:
             self.timings.starts,
         )
         return render(self.machine, figures)
-
-
-def _may_see(caller: Caller, owner: str) -> bool:
-    return caller.admin or owner == caller.owner
 
 
 def _capacity(record: AllocationRecord) -> Amounts:

@@ -72,10 +72,13 @@ def pod_view(record: PodRecord, bundle: Bundle, allocation: AllocationRecord | N
         ended=record.stage is Stage.ENDED,
         initContainers=[container.name for container in pod.init_containers],
         containers=[container.name for container in pod.containers],
+        node=pod.node_name,
         status=dict(record.status),
         gpus=list(record.gpus),
         notes=[dict(note) for note in record.notes],
     )
+    if record.inputs:
+        view["inputs"] = record.inputs
     if record.past:
         view["attempts"] = [AttemptView(**past) for past in record.past]  # type: ignore[typeddict-item]
     if allocation is not None:

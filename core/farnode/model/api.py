@@ -2,7 +2,7 @@
 
     POST   /v1/pods                        {"bundles": [Bundle]}      -> {"verdicts": [Verdict]}   durable before 200
     POST   /v1/pods/delete                 {"pods": [Deletion]}       -> {"verdicts": [Verdict]}
-    PUT    /v1/pods/{uid}/inputs           Inputs                     -> {"version": n}
+    PUT    /v1/pods/{uid}/inputs           Inputs, with "version"     -> {"version": n}          the newest it has
     GET    /v1/pods                                                   -> {"pods": [PodView], "seq": n}
     GET    /v1/pods/{uid}                                             -> PodView, with `pod` (the manifest)
     GET    /v1/events?after=SEQ            lines of JSON, one EventView each; 410 when SEQ is too old: list again
@@ -116,9 +116,11 @@ class WaitingView(TypedDict):
 
 
 class PodView(TypedDict, total=False):
-    """A pod at this site. `status` is a v1.PodStatus; `notes` tell its story (wire.messages.Note); `attempts` are those
-    before the present one. `pod` (its manifest), `gang`, `queuedAt` (of one that waits for room, in seconds since
-    the epoch) and `waiting` (those in line with it, and what for) come with one pod, not with a list."""
+    """A pod at this site. `node` is its spec.nodeName, "" where it has none; `inputs` the version it was last given by
+    `PUT`, absent where it was given none; `status` a v1.PodStatus; `notes` tell its story (wire.messages.Note);
+    `attempts` are those before the present one. `pod` (its manifest), `gang`, `queuedAt` (of one that waits for room,
+    in seconds since the epoch) and `waiting` (those in line with it, and what for) come with one pod, not with a
+    list."""
 
     uid: str
     namespace: str
@@ -131,6 +133,8 @@ class PodView(TypedDict, total=False):
     ended: bool
     initContainers: list[str]
     containers: list[str]
+    node: str
+    inputs: int
     status: dict[str, Any]
     gpus: list[str]
     attempts: list[AttemptView]

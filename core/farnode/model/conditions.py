@@ -30,7 +30,7 @@ def conditions(pod: Pod, status: Mapping[str, Any], previous: Mapping[str, Any],
     ]
     containers = _containers_ready(pod, status)
     found += [
-        {"type": "Ready", **_ready(pod, containers, others + found)},
+        {"type": "Ready", **ready(pod.readiness_gates, containers, others + found)},
         {"type": "ContainersReady", **containers},
         _condition("PodScheduled", True),
     ]
@@ -91,12 +91,13 @@ def _containers_ready(pod: Pod, status: Mapping[str, Any]) -> Json:
     return _verdict(unready, "ContainersNotReady", "containers with unready status")
 
 
-def _ready(pod: Pod, containers: Json, known: Iterable[Json]) -> Json:
-    """`known`: the conditions that readiness gates are looked up in."""
+def ready(gates: Iterable[str], containers: Json, known: Iterable[Json]) -> Json:
+    """The condition Ready, without its type: `containers` is ContainersReady, `known` the conditions that readiness
+    gates are looked up in."""
     if containers["status"] != "True":
         return containers
     found = _by_type(known)
-    missing = [words for gate in pod.readiness_gates if (words := _closed(gate, found.get(gate)))]
+    missing = [words for gate in gates if (words := _closed(gate, found.get(gate)))]
     if not missing:
         return {"status": "True"}
     return {"status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(missing)}

@@ -81,7 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "spec": Kind(
         honoured={
             **_plain("restartPolicy terminationGracePeriodSeconds activeDeadlineSeconds hostname nodeSelector"),
-            **_plain("serviceAccountName shareProcessNamespace priority"),
+            **_plain("serviceAccountName shareProcessNamespace priority nodeName"),
             "hostAliases": "hostAlias",
             "readinessGates": "readinessGate",
             "resources": "resources",
@@ -93,7 +93,7 @@ KINDS: Mapping[str, Kind] = {
             "os": "os",
         },
         harmless={
-            **_all("affinity nodeName overhead preemptionPolicy priorityClassName", _CLUSTER),
+            **_all("affinity overhead preemptionPolicy priorityClassName", _CLUSTER),
             **_all("schedulerName schedulingGates schedulingGroup", _CLUSTER),
             **_all("tolerations topologySpreadConstraints evictionResponders", _CLUSTER),
             **_all("dnsConfig dnsPolicy enableServiceLinks hostNetwork subdomain", _HOST_NETWORK),

@@ -70,9 +70,11 @@ def order(
     claims: Mapping[str, str] | None = None,
     peers: Peers | None = None,
 ) -> PodOrder:
-    """The order of one attempt. `images` by reference; `restarts` are restart counts of earlier attempts by container
-    name; `claims` gives the directory of each claim the pod uses; `peers` its gang."""
+    """The order of one attempt. `images` by reference; `node_name` is for a pod that no cluster bound to a node;
+    `restarts` are restart counts of earlier attempts by container name; `claims` gives the directory of each claim the
+    pod uses; `peers` its gang."""
     pod, needs = bundle.pod, bundle.demand
+    node_name = pod.node_name or node_name
     context = _Context(bundle, needs, images, claims or {}, node_name, peers)
     made = PodOrder(
         uid=pod.uid,

@@ -33,8 +33,8 @@ ANNOTATIONS_LIMIT = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class Pod:
     """`uid` may be "" (a bundle's pod always has one); `grace` and `deadline` in seconds; `settings` are those of the
-    farnode.io/ annotations; `resources` what it asks for as a whole; `ignored` the harmless fields the pod gave, for a
-    note to its user."""
+    farnode.io/ annotations; `node_name` is the cluster's node it is bound to, "" in direct mode; `resources` what it
+    asks for as a whole; `ignored` the harmless fields the pod gave, for a note to its user."""
 
     uid: str
     namespace: str
@@ -52,6 +52,7 @@ class Pod:
     node_selector: Mapping[str, str]
     image_pull_secrets: tuple[str, ...]
     service_account: str
+    node_name: str = ""
     readiness_gates: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     share_processes: bool = False
@@ -136,6 +137,7 @@ def _read_pod(metadata: Reader, spec: Reader, ignored: tuple[Ignored, ...]) -> P
         node_selector=read_labels(spec.at("nodeSelector")),
         image_pull_secrets=tuple(read_reference(item) for item in spec.at("imagePullSecrets").items()),
         service_account=_read_optional(spec.at("serviceAccountName"), SUBDOMAIN.check) or "default",
+        node_name=_read_optional(spec.at("nodeName"), SUBDOMAIN.check),
         readiness_gates=tuple(_read_gate(item.at("conditionType")) for item in spec.at("readinessGates").items()),
         resources=read_pod_resources(spec.at("resources"), init_containers, containers),
         share_processes=spec.at("shareProcessNamespace").flag(),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from farnode.config.values import HostPort, UnixSocket, duration, size
 from farnode.errors import Invalid
 from farnode.gateway.config import GatewayConfig, Provider, load
-from farnode.gateway.config_values import HostPort, UnixSocket, duration, size
 
 SMALLEST: dict[str, Any] = {"site": "lab", "provider": "local"}
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from farnode.gateway.config_values import UnixSocket
+from farnode.config.values import UnixSocket
 from farnode.gateway.http import Server, create_app, serve
 from tests.gateway.http.service import Authenticator, Memory
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from farnode.config.values import HostPort, UnixSocket
 from farnode.errors import Invalid
-from farnode.gateway.config_values import HostPort, UnixSocket
 from farnode.gateway.http import Server, serve, streaming
 from farnode.gateway.tls import ensure_certificate, fingerprint, server_context
 from tests.gateway.http.service import CHUNK, Memory

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from farnode.config.values import HostPort
 from farnode.errors import Invalid
 from farnode.gateway.config import GatewayConfig
-from farnode.gateway.config_values import HostPort
 from farnode.gateway.disk import check_state_directory
 from farnode.gateway.doctor.finding import Finding, fail, in_thread, ok, warn
 from farnode.gateway.runners import Secret

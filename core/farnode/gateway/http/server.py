@@ -14,8 +14,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from farnode.config.values import HostPort, UnixSocket
 from farnode.errors import Invalid
-from farnode.gateway.config_values import HostPort, UnixSocket
 from farnode.gateway.http.context import Context
 
 _GRACE = 5

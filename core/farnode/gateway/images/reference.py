@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from farnode.gateway.config_values import REGISTRY
+from farnode.config.values import REGISTRY
 from farnode.gateway.images.errors import ImageError
 from farnode.gateway.images.words import quote
 

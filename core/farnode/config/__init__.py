@@ -1,0 +1,1 @@
+"""Configuration files of the services: what gateway and node have in common."""

@@ -1,0 +1,1 @@
+"""Virtual nodes of a Kubernetes cluster: pods bound to one run at its site."""

@@ -1,0 +1,341 @@
+"""One virtual node: it watches both sides, and workers do what `reconcile.decide` says of each pod."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import aclosing
+from typing import Any
+
+from farnode.client.watching import Listing
+from farnode.errors import Denied, FarnodeError, Invalid, NotFound, Transient
+from farnode.model.api import EventView, SiteView
+from farnode.node import reconcile
+from farnode.node.events import Events
+from farnode.node.inputs import InputSource, Missing
+from farnode.node.kube.api import KubeApi
+from farnode.node.kube.failures import Conflict
+from farnode.node.kube.watch import Gone, Listed, Put, reflect
+from farnode.node.mirror import Entry, Held, Json, Mirror
+from farnode.node.pods.bundle import bundle
+from farnode.node.presence.keeper import Presence
+from farnode.node.site import LOOK_EVERY, SiteLink
+from farnode.node.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+WORKERS = 256
+"""Pods looked after at once; most of them wait for an answer."""
+MISSING_AGAIN, REFUSED_AGAIN = 30.0, 300.0
+"""Seconds until a pod is tried again that lacks something, and that the site refused, while nothing seems to change."""
+PAUSE = 1.0
+"""Seconds before a watch of the site that broke is begun again."""
+REFUSED = "SiteRefused"
+
+
+class Controller:
+    """`absence`: seconds for which pods tolerate that no node process is there. `clock`: seconds since the epoch."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        link: SiteLink,
+        presence: Presence,
+        events: Events,
+        node: str,
+        absence: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.mirror = Mirror(node)
+        self.link = link
+        self._api = api
+        self._presence = presence
+        self._events = events
+        self._clock = clock
+        self._terms = reconcile.Terms(absence)
+        self._inputs = InputSource(api, self._inputs_changed, clock)
+        self._queue = WorkQueue()
+        self._offers: Any = None
+
+    @property
+    def waiting(self) -> int:
+        """Pods that wait to be looked after."""
+        return len(self._queue)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the site answers."""
+        return not self._terms.unreachable
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for task in self._tasks():
+                tasks.create_task(task)
+
+    def _tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._presence.run()
+        yield self._inputs.run()
+        yield self._watch_api()
+        yield self._watch_site()
+        yield self._look_at_site()
+        for _ in range(WORKERS):
+            yield self._work()
+
+    # ---- what is seen --------------------------------------------------------------------------------------------
+
+    async def _watch_api(self) -> None:
+        query = {"fieldSelector": f"spec.nodeName={self.mirror.node}"}
+        async with aclosing(reflect(self._api, "/api/v1/pods", query)) as news:
+            async for one in news:
+                self._saw_pod(one)
+
+    def _saw_pod(self, news: Listed | Put | Gone) -> None:
+        if isinstance(news, Listed):
+            for uid in self.mirror.list_pods(news.objects, self._clock()):
+                self._queue.add(uid)
+        elif isinstance(news, Put):
+            self._queue.add(self.mirror.put_pod(news.object, self._clock()))
+        elif (gone := self.mirror.remove_pod(news.object)) is not None:
+            self._queue.add(gone)
+
+    async def _watch_site(self) -> None:
+        while True:
+            try:
+                async with aclosing(self.link.client.follow()) as news:
+                    async for one in news:
+                        self._saw_view(one)
+            except FarnodeError as error:
+                log.warning("node %s: %s", self.mirror.node, error)
+                await asyncio.sleep(PAUSE)
+
+    def _saw_view(self, news: Listing | EventView) -> None:
+        if isinstance(news, Listing):
+            for uid in self.mirror.list_views(list(news.pods), self._clock()):
+                self._queue.add(uid)
+            return
+        gone = news["type"] == "gone"
+        changed = self.mirror.remove_view(news["uid"]) if gone else self.mirror.put_view(news["pod"], self._clock())
+        if changed is not None:
+            self._queue.add(changed)
+
+    async def _look_at_site(self) -> None:
+        while True:
+            view, problem = await self.link.look()
+            self._presence.observe(view, problem)
+            self._site_is(view, problem)
+            await asyncio.sleep(LOOK_EVERY)
+
+    def _site_is(self, view: SiteView | None, problem: str) -> None:
+        """Pods it refused are offered again when it offers something else; those that wait for it are told why."""
+        before, self._terms = self._terms, reconcile.Terms(self._terms.absence, self._terms.skew, problem)
+        offers = None if view is None else (view.get("offers"), view.get("runtimes"), view.get("draining"))
+        changed = view is not None and offers != self._offers
+        if changed:
+            self._offers = offers
+        for uid, entry in self.mirror.entries.items():
+            if changed and entry.held is not None and entry.held.refused:
+                entry.held = None
+                self._queue.add(uid)
+            elif before.unreachable != problem and not entry.offered:
+                self._queue.add(uid)
+
+    def _inputs_changed(self, uid: str) -> None:
+        entry = self.mirror.entries.get(uid)
+        if entry is None:
+            return
+        if entry.offered:
+            entry.stale_inputs = True
+        elif entry.held is not None and not entry.held.refused:
+            entry.held = None
+        self._queue.add(uid)
+
+    # ---- what is done --------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.take()
+            try:
+                await self._attend(uid)
+            except Transient as error:
+                log.info("pod %s: %s", uid, error)
+                self._queue.failed(uid, error.retry_after or 0.0)
+            except FarnodeError as error:
+                log.warning("pod %s: %s", uid, error)
+                self._queue.failed(uid, MISSING_AGAIN)
+            except Exception:
+                log.exception("pod %s", uid)
+                self._queue.failed(uid, REFUSED_AGAIN)
+            else:
+                self._queue.done(uid)
+
+    async def _attend(self, uid: str) -> None:
+        """Step after step until there is nothing to do now."""
+        written: reconcile.Step | None = None
+        while (entry := self.mirror.entries.get(uid)) is not None:
+            now = self._clock()
+            self._tell(entry)
+            step = reconcile.decide(entry, self.mirror.api_known, self.mirror.site_known, self._terms, now)
+            if isinstance(step, reconcile.Wait):
+                if step.until is not None:
+                    self._queue.later(uid, step.until - now)
+                return
+            if isinstance(step, reconcile.Forget):
+                self._inputs.release(uid)
+                self.mirror.forget(uid)
+                return
+            if step == written:
+                log.warning("pod %s: the API server keeps nothing of %s", uid, step)
+                return
+            written = step if isinstance(step, reconcile.Publish) else None
+            await self._do(entry, step)
+
+    async def _do(self, entry: Entry, step: reconcile.Step) -> None:
+        match step:
+            case reconcile.Offer():
+                await self._offer(entry)
+            case reconcile.Update():
+                await self._update(entry)
+            case reconcile.Publish(patch):
+                await self._publish(entry, patch)
+            case reconcile.Tolerate(patch):
+                await self._tolerate(entry, patch)
+            case reconcile.End(grace, purge):
+                await self._end(entry, grace, purge)
+            case reconcile.Remove():
+                await self._remove(entry)
+            case reconcile.Confirm():
+                await self._confirm(entry)
+
+    async def _offer(self, entry: Entry) -> None:
+        pod = entry.pod
+        if pod is None:
+            return
+        try:
+            found = await self._inputs.collect(pod)
+        except Missing as missing:
+            self._hold(
+                entry, pod, Held(missing.waiting, missing.message, self._clock() + MISSING_AGAIN), missing.reason
+            )
+            return
+        verdict = await self.link.offer(bundle(pod, found))
+        if verdict["verdict"] == "invalid":
+            words = str(Invalid(verdict.get("field", ""), verdict.get("message", "was refused")))
+            self._hold(entry, pod, Held(REFUSED, words, self._clock() + REFUSED_AGAIN, refused=True), REFUSED)
+        else:
+            entry.offered, entry.inputs_known, entry.held = True, True, None
+
+    def _hold(self, entry: Entry, pod: Json, held: Held, reason: str) -> None:
+        if entry.held is None or entry.held.message != held.message:
+            self._events.tell(pod, "Warning", reason, held.message, self._clock())
+        entry.held = held
+
+    async def _update(self, entry: Entry) -> None:
+        pod, view = entry.pod, entry.view
+        entry.stale_inputs, entry.inputs_known = False, True
+        if pod is None or view is None:
+            return
+        try:
+            found = await self._inputs.collect(pod)
+        except Missing:
+            return  # what was there stays: so does the kubelet
+        inputs = {key: value for key, value in bundle(pod, found).items() if key != "pod"}
+        try:
+            await self.link.client.update_inputs(entry.uid, view.get("inputs", 0) + 1, inputs)
+        except Transient:
+            entry.stale_inputs = True
+            raise  # and it comes again
+        except FarnodeError as error:
+            self._events.tell(pod, "Warning", "FailedUpdate", str(error), self._clock())
+
+    async def _publish(self, entry: Entry, patch: Json) -> None:
+        await self._write(entry, "/status", patch)
+        entry.published = self._clock()
+
+    async def _tolerate(self, entry: Entry, patch: Json) -> None:
+        try:
+            await self._write(entry, "", patch)
+        except (Denied, Invalid) as error:
+            log.warning("pod %s will be evicted when its node's process is away for long: %s", entry.uid, error)
+        entry.tolerates = True
+
+    async def _write(self, entry: Entry, resource: str, patch: Json) -> None:
+        """Another pod of the same name, or none, is as good as done: the watch tells."""
+        pod = entry.pod
+        if pod is None:
+            return
+        try:
+            self.mirror.put_pod(await self._api.patch(_path(pod) + resource, patch), self._clock())
+        except (NotFound, Conflict) as error:
+            await self._missed(entry, pod, error)
+
+    async def _missed(self, entry: Entry, pod: Json, error: FarnodeError) -> None:
+        """A write that met another object: what is there now is asked for."""
+        log.debug("pod %s: %s", entry.uid, error)
+        now = await self._present(pod)
+        if now is None:
+            self.mirror.remove_pod(pod)
+        else:
+            self.mirror.put_pod(now, self._clock())
+
+    async def _end(self, entry: Entry, grace: int | None, purge: bool) -> None:
+        verdict = await self.link.end(entry.uid, grace, purge)
+        entry.ended_by.append(grace)
+        entry.purged = entry.purged or purge
+        if verdict["verdict"] == "unknown":
+            self.mirror.remove_view(entry.uid)
+
+    async def _remove(self, entry: Entry) -> None:
+        pod = entry.pod
+        if pod is None:
+            return
+        try:
+            await self._api.delete(_path(pod), uid=entry.uid, grace=0)
+        except (NotFound, Conflict) as error:
+            await self._missed(entry, pod, error)
+        else:
+            self.mirror.remove_pod(pod)
+
+    async def _confirm(self, entry: Entry) -> None:
+        """By its name, which the site knows; another uid there is another pod."""
+        view = entry.view
+        if view is None:
+            return
+        path = f"/api/v1/namespaces/{view['namespace']}/pods/{view['name']}"
+        try:
+            there = await self._api.get(path)
+        except NotFound:
+            entry.gone = True
+            return
+        if there["metadata"]["uid"] == entry.uid:
+            self.mirror.put_pod(there, self._clock())
+        else:
+            entry.gone = True
+
+    async def _present(self, pod: Json) -> Json | None:
+        """The object as it is; None when it is gone, or another has its name."""
+        try:
+            there = await self._api.get(_path(pod))
+        except NotFound:
+            return None
+        return there if there["metadata"]["uid"] == pod["metadata"]["uid"] else None
+
+    def _tell(self, entry: Entry) -> None:
+        """What the site noted becomes Events."""
+        view = entry.view
+        if view is not None and view["ended"]:
+            self._inputs.release(entry.uid)
+        notes = [] if view is None else [note for note in view["notes"] if note["at"] > entry.told]
+        if not notes:
+            return
+        entry.told = max(note["at"] for note in notes)
+        pod = entry.pod
+        if pod is not None:
+            for note in notes:
+                self._events.tell(pod, note["kind"], note["reason"], note["message"], note["at"] + self._terms.skew)
+
+
+def _path(pod: Json) -> str:
+    return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"

@@ -1,0 +1,119 @@
+"""Which of several processes with the same configuration acts: a Lease, as client-go's leader election keeps it.
+
+The one that holds it renews it every `RENEW` seconds; who has seen it unchanged for `DURATION` seconds by its own clock
+takes it over. Clocks are not compared between hosts. The holder gives up before that time, when it cannot renew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from farnode.errors import FarnodeError, NotFound, Permanent
+from farnode.node.kube.api import KubeApi
+from farnode.node.kube.failures import Conflict
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+DURATION, RENEW, DEADLINE = 10.0, 2.0, 7.0
+"""Seconds. A holder that could not renew for DEADLINE stops."""
+
+
+class Leader:
+    """`clock` gives seconds since the epoch, `elapsed` seconds since whenever, which no clock correction moves."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        namespace: str,
+        name: str,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+        self._api = api
+        self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._name = name
+        self._namespace = namespace
+        self._clock = clock
+        self._elapsed = elapsed
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._held: Json | None = None
+
+    async def acquire(self) -> None:
+        """Return when this process holds the Lease."""
+        while not await self._tried():
+            await asyncio.sleep(RENEW)
+        log.info("%s leads", self.identity)
+
+    async def hold(self) -> None:
+        """Renew it for ever; Permanent when it is lost: whatever acts must stop then."""
+        renewed = self._elapsed()
+        while True:
+            await asyncio.sleep(RENEW)
+            if await self._tried():
+                renewed = self._elapsed()
+            elif self._held is None or self._elapsed() - renewed > DEADLINE:
+                raise Permanent("another process leads now, or the API server could not be reached for too long")
+
+    async def release(self) -> None:
+        """So that the next need not wait."""
+        if self._held is not None:
+            spec = {**self._held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            try:
+                await self._api.replace(f"{self._leases}/{self._name}", {**self._held, "spec": spec})
+            except FarnodeError as error:
+                log.info("the Lease was not given back: %s", error)
+
+    async def _tried(self) -> bool:
+        """Whether it is ours now."""
+        try:
+            async with asyncio.timeout(RENEW * 2):
+                return await self._try()
+        except Conflict:
+            self._held = None
+        except (FarnodeError, TimeoutError) as error:
+            log.warning("the Lease %s/%s: %s", self._namespace, self._name, error or "no answer")
+        return False
+
+    async def _try(self) -> bool:
+        try:
+            lease = await self._api.get(f"{self._leases}/{self._name}")
+        except NotFound:
+            metadata = {"name": self._name, "namespace": self._namespace}
+            self._held = await self._api.create(self._leases, self._lease(metadata, 0))
+            return True
+        spec = lease.get("spec", {})
+        holder, turns = spec.get("holderIdentity") or "", spec.get("leaseTransitions") or 0
+        if holder and holder != self.identity and not self._expired(lease):
+            self._held = None
+            return False
+        turns += holder != self.identity
+        self._held = await self._api.replace(f"{self._leases}/{self._name}", self._lease(lease["metadata"], turns))
+        return True
+
+    def _expired(self, lease: Json) -> bool:
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen[0]:
+            self._seen = (version, self._elapsed())
+        return self._elapsed() - self._seen[1] > (lease["spec"].get("leaseDurationSeconds") or DURATION)
+
+    def _lease(self, metadata: Json, turns: int) -> Json:
+        now = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        before = (self._held or {}).get("spec", {})
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(DURATION),
+            "acquireTime": before.get("acquireTime", now),
+            "renewTime": now,
+            "leaseTransitions": turns,
+        }
+        kept = {key: metadata[key] for key in ("name", "namespace", "resourceVersion", "uid") if key in metadata}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": kept, "spec": spec}

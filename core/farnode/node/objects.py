@@ -1,0 +1,206 @@
+"""The objects that pods refer to, each fetched once and kept while a pod refers to it.
+
+Most pods are short. An object is read once, and watched only when a pod has referred to it for some seconds, or when it
+is missing. A watch holds a connection of its own, so that there are at most WATCHES; what there is no watch for is read
+again in turn. Watches name one object each, for that is all that the Node authorizer allows; claims and trust bundles
+may not be watched at all so, nor need they be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from farnode.errors import FarnodeError, NotFound
+from farnode.node.kube.api import KubeApi
+from farnode.node.kube.watch import Gone, Listed, Put, reflect
+from farnode.node.pods.bundle import lean
+from farnode.node.pods.references import CLAIMS, CONFIG_MAPS, SECRETS, TRUST_BUNDLES
+
+Json = dict[str, Any]
+
+WATCHES = 200
+WATCH_AFTER = 10.0
+"""Seconds an object is in use before it is watched."""
+READ_AGAIN, READS = 60.0, 10
+"""Seconds after which an object without a watch is read again, and how many of them at most in a second."""
+ABSENT = 1.0
+"""Seconds for which it is believed that there is no such object."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Of one object, or of all trust bundles of a `signer`; a trust bundle is in no namespace."""
+
+    resource: str
+    namespace: str
+    name: str
+    signer: str = ""
+
+    @property
+    def collection(self) -> str:
+        if self.resource == TRUST_BUNDLES:
+            return f"/apis/certificates.k8s.io/v1beta1/{self.resource}"
+        return f"/api/v1/namespaces/{quote(self.namespace, safe='')}/{self.resource}"
+
+    @property
+    def path(self) -> str:
+        return f"{self.collection}/{quote(self.name, safe='')}" if self.name else self.collection
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {"fieldSelector": f"spec.signerName={self.signer}"} if self.signer else {}
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """`value` None: there is no such object. `read`: when that was known last, in seconds since the epoch."""
+
+    key: Key
+    since: float
+    users: set[str] = field(default_factory=set)
+    value: Json | None = field(default=None, repr=False)
+    read: float | None = None
+    watch: asyncio.Task[None] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it will never change."""
+        return self.key.resource == CLAIMS or bool(self.value and self.value.get("immutable"))
+
+
+class Objects:
+    """`changed` is called with each uid that uses an object that is different now; `most`: watches at a time."""
+
+    def __init__(
+        self, api: KubeApi, changed: Callable[[str], None], clock: Callable[[], float], most: int = WATCHES
+    ) -> None:
+        self._api = api
+        self._changed = changed
+        self._clock = clock
+        self._most = most
+        self._held: dict[Key, _Held] = {}
+        self._used: dict[str, set[Key]] = {}
+        self._young: deque[_Held] = deque()
+        self._unwatched: deque[_Held] = deque()
+        self._watches = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def watches(self) -> int:
+        return self._watches
+
+    async def get(self, key: Key, uid: str) -> Json | None:
+        """As `lean` leaves it, of a signer a list (`items`) of such; None when there is none. Denied when that may not
+        be known."""
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = _Held(key, self._clock())
+            self._young.append(held)
+        held.users.add(uid)
+        self._used.setdefault(uid, set()).add(key)
+        async with held.lock:
+            if held.read is None or (held.value is None and held.read + ABSENT < self._clock()):
+                await self._read(held)
+        return held.value
+
+    def release(self, uid: str) -> None:
+        """The pod needs nothing any more."""
+        for key in self._used.pop(uid, ()):
+            held = self._held[key]
+            held.users.discard(uid)
+            if not held.users:
+                del self._held[key]
+                if held.watch is not None:
+                    held.watch.cancel()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._begin_watches(tasks)
+                await self._read_some(tasks)
+                await asyncio.sleep(1.0)
+
+    def _begin_watches(self, tasks: asyncio.TaskGroup) -> None:
+        now = self._clock()
+        for _ in range(len(self._young)):
+            held = self._young.popleft()
+            wanting = held.read is not None and held.value is None
+            if held.users and not wanting and held.since + WATCH_AFTER > now:
+                self._young.append(held)
+            elif held.users:
+                self._watch(held, tasks)
+
+    def _watch(self, held: _Held, tasks: asyncio.TaskGroup) -> None:
+        if held.settled and held.value is not None:
+            return
+        if held.key.resource not in (CONFIG_MAPS, SECRETS) or self._watches >= self._most:
+            self._unwatched.append(held)
+            return
+        self._watches += 1
+        held.watch = tasks.create_task(self._follow(held))
+        held.watch.add_done_callback(self._unwatch)
+
+    def _unwatch(self, _: asyncio.Task[None]) -> None:
+        self._watches -= 1
+
+    async def _follow(self, held: _Held) -> None:
+        query = {"fieldSelector": f"metadata.name={held.key.name}"}
+        async with aclosing(reflect(self._api, held.key.collection, query)) as changes:
+            async for change in changes:
+                self._learn(held, _newest(change))
+                if held.settled:
+                    return
+
+    async def _read_some(self, tasks: asyncio.TaskGroup) -> None:
+        for _ in range(min(READS, len(self._unwatched))):
+            held = self._unwatched.popleft()
+            if not held.users:
+                continue
+            if held.read is not None and held.read + READ_AGAIN > self._clock():
+                self._unwatched.append(held)
+                continue
+            try:
+                async with held.lock:
+                    await self._read(held)
+            except FarnodeError as error:
+                _log.warning("%s: %s", held.key.path, error)
+                held.read = self._clock()
+            self._watch(held, tasks)
+
+    async def _read(self, held: _Held) -> None:
+        key = held.key
+        try:
+            found = await self._api.keep_trying(lambda: self._api.get(key.path, key.query))
+        except NotFound:
+            self._learn(held, None)
+        else:
+            self._learn(held, found)
+
+    def _learn(self, held: _Held, found: Json | None) -> None:
+        value = None if found is None else _lean(found)
+        different = held.read is not None and value != held.value
+        held.value, held.read = value, self._clock()
+        if different:
+            for uid in list(held.users):
+                self._changed(uid)
+
+
+def _lean(found: Json) -> Json:
+    return {"items": [lean(item) for item in found["items"]]} if "items" in found else lean(found)
+
+
+def _newest(change: Listed | Put | Gone) -> Json | None:
+    if isinstance(change, Listed):
+        return next(iter(change.objects), None)
+    return change.object if isinstance(change, Put) else None
