@@ -186,13 +186,15 @@ async def probe(bench: Bench, seen: Sight, namespace: str, name: str) -> tuple[f
 
 
 async def memory(bench: Bench) -> dict[str, float]:
-    """Of a node that was just started: what it kept of earlier pods is no part of the growth."""
+    """Of a node that was just started and has had some pods: neither what it kept of earlier ones nor what it loads
+    for the first is part of the growth."""
     found, waiting = {}, bench.size.waiting
     async with bench.part("waiting") as namespace, kube.sight(bench.kube, namespace) as seen:
         await bench.kube.create(kube.pods(namespace), [kube.pod("first", SLEEP, NODE, WHOLE)])
         await seen.shows(["first"], "Running")
         bench.node.stop()
         bench.node.begin()
+        await warm(bench, "waiting-warm")
         empty = await settled(bench.node)
         for half in (range(waiting // 2), range(waiting // 2, waiting)):
             objects = [kube.pod(f"pod-{number}", ["true"], NODE, WHOLE) for number in half]
@@ -200,6 +202,12 @@ async def memory(bench: Bench) -> dict[str, float]:
             await seen.shows(kube.names(objects), "Waiting")
             found[f"node_mb_{half.stop}"] = round(await settled(bench.node) - empty, 1)
     return found
+
+
+async def warm(bench: Bench, name: str) -> None:
+    """A pilot is there afterwards, and all is loaded."""
+    async with bench.part(name) as namespace:
+        await kube.flood(bench.kube, namespace, exiting(20, NODE))
 
 
 async def settled(node: Node) -> float:
@@ -220,9 +228,7 @@ async def measure(node: Node, size: Size) -> dict[str, Any]:
     async with Kube(node.plane.url, node.plane.directory) as client:
         await client.call("POST", "/api/v1/nodes", {"metadata": {"name": BARE}, "spec": {"unschedulable": True}})
         bench = Bench(size, client, node, Load(node.plane.directory, node.site.directory))
-        async with bench.part("warm") as namespace:
-            objects = exiting(20, NODE)
-            await kube.flood(client, namespace, objects)
+        await warm(bench, "warm")
         found = await rates(bench)
         for more in (scheduled_rate, latencies, memory):
             found |= await more(bench)

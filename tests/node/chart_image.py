@@ -24,7 +24,8 @@ TOOLS = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "unshare": "util-linu
 PACKAGES = "python3,python3-venv,ca-certificates"
 BASE, IMAGE = "localhost/python", "localhost/farnode-node"
 CERTIFICATES = Path("/etc/ssl/certs")
-ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+ACCOUNT = "/run/secrets/kubernetes.io/serviceaccount"
+"""/var/run, which a kubelet says, is a link."""
 
 
 class Image:
@@ -148,28 +149,27 @@ class Container:
 
     def _script(self) -> str:
         """Mounts, then the arguments as the pod's user."""
-        root, context = str(self._image.root), self._spec["securityContext"]
+        context, root = self._spec["securityContext"], str(self._image.root)
         own = f"--reuid={context['runAsUser']} --regid={context['runAsGroup']} --groups={context['fsGroup']}"
         powerless = "--no-new-privs --inh-caps=-all --bounding-set=-all"
         return "\n".join(
             [
-                "export SYSTEM=/usr/sbin:/usr/bin:/sbin:/bin",
-                *(line for mount in self._mounts() for line in self._mount(mount["name"], root + mount["mountPath"])),
-                f"PATH=$SYSTEM mount -t proc proc {shlex.quote(root)}/proc",
-                f"PATH=$SYSTEM mount --bind {shlex.quote(root)} {shlex.quote(root)}",
-                f"PATH=$SYSTEM mount -o remount,bind,ro {shlex.quote(root)}",
-                f'exec /usr/sbin/chroot {shlex.quote(root)} /usr/bin/setpriv {own} {powerless} "$@"',
+                f"mount --bind {root} {root}",
+                f"mount -t proc proc {root}/proc",
+                *(self._mount(mount["name"], root + mount["mountPath"]) for mount in self._mounts()),
+                f"mount -o remount,bind,ro {root}",
+                f'exec /usr/sbin/chroot {root} setpriv {own} {powerless} "$@"',
             ]
         )
 
     def _mounts(self) -> list[Json]:
         return [*self._container.get("volumeMounts", ()), {"name": "account", "mountPath": ACCOUNT}]
 
-    def _mount(self, name: str, path: str) -> list[str]:
+    def _mount(self, name: str, path: str) -> str:
         Path(path).mkdir(parents=True, exist_ok=True)
         if not self._volumes[name].files:
-            return [f"PATH=$SYSTEM mount -t tmpfs -o mode=0777 none {shlex.quote(path)}"]
-        return [f"PATH=$SYSTEM mount --bind -o ro {shlex.quote(str(self._written(name)))} {shlex.quote(path)}"]
+            return f"mount -t tmpfs -o mode=0777 none {shlex.quote(path)}"
+        return f"mount --bind -o ro {shlex.quote(str(self._written(name)))} {shlex.quote(path)}"
 
     def _written(self, name: str) -> Path:
         """Root's files, which the pod's group may read: so a kubelet applies fsGroup to a volume."""

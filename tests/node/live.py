@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from farnode.errors import NotFound
 from farnode.node.kube.api import KubeApi
 from farnode.node.kube.connection import Connection
 
@@ -45,6 +46,18 @@ class Live:
         room = {"cpu": "64", "memory": "64Gi", "pods": "1000"}
         node = {"metadata": {"name": self.namespace}, "status": {"capacity": room, "allocatable": room}}
         await self.api.create("/api/v1/nodes", node)
+        async with asyncio.timeout(30):
+            while not (
+                await self.has("serviceaccounts", "default") and await self.has("configmaps", "kube-root-ca.crt")
+            ):
+                await asyncio.sleep(0.02)
+
+    async def has(self, resource: str, name: str) -> bool:
+        try:
+            await self.api.get(self.path(resource, name))
+        except NotFound:
+            return False
+        return True
 
     async def end(self) -> None:
         await self.api.delete(f"/api/v1/nodes/{self.namespace}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,23 +124,13 @@ def _container(plane: ControlPlane, image: Image, spec: Json, scratch: Path) -> 
 
 def _volume(plane: ControlPlane, volume: Json) -> Volume:
     if "configMap" in volume:
-        return Volume(
-            {key: text.encode() for key, text in _data(plane, "configmap", volume["configMap"]["name"]).items()}
-        )
-    files = {}
+        data = _get(plane, "configmap", volume["configMap"]["name"])["data"]
+        return Volume({key: text.encode() for key, text in data.items()})
+    files: dict[str, bytes] = {}
     for source in volume.get("projected", {}).get("sources", ()):
-        secret = source["secret"]
-        data = _data(plane, "secret", secret["name"])
-        for item in secret["items"]:
-            import base64
-
-            files[item["path"]] = base64.b64decode(data[item["key"]])
+        data = _get(plane, "secret", source["secret"]["name"])["data"]
+        files |= {item["path"]: b64decode(data[item["key"]]) for item in source["secret"]["items"]}
     return Volume(files)
-
-
-def _data(plane: ControlPlane, kind: str, name: str) -> dict[str, str]:
-    found: dict[str, str] = _get(plane, kind, name)["data"]
-    return found
 
 
 def _get(plane: ControlPlane, kind: str, name: str) -> Json:
@@ -152,15 +143,14 @@ def _probe(spec: Json) -> Callable[[], bool]:
     (container,) = spec["containers"]
     http = container["livenessProbe"]["httpGet"]
     number = next(each["containerPort"] for each in container["ports"] if each["name"] == http["port"])
+    url = f"https://127.0.0.1:{number}{http['path']}"
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
 
     def answers() -> bool:
         try:
-            with urllib.request.urlopen(
-                f"https://127.0.0.1:{number}{http['path']}", timeout=5, context=trusting
-            ) as got:
-                return bool(got.status == 200)
+            with urllib.request.urlopen(url, timeout=5, context=trusting) as answer:
+                return bool(answer.status == 200)
         except OSError:
             return False
 
@@ -185,8 +175,8 @@ def test_a_replica_waits_in_good_health_then_leads_and_helms_test_passes(
     released = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}}
     plane.kubectl("patch", "lease", RELEASE, "--namespace", NAMESPACE, "-p", json.dumps(released))
     hook = next(each for each in chart.render(values) if each["kind"] == "Pod")["spec"]
-    test = _container(plane, image, hook, tmp_path / "test")
-    test.log.parent.mkdir()
+    (scratch := tmp_path / "test").mkdir()
+    test = _container(plane, image, hook, scratch)
     test.start()
     wait_until(lambda: not test.is_running, "helm's test ends", 120)
     assert test.stop() == 0, test.said() + container.said()

@@ -82,7 +82,7 @@ def test_a_bucket() -> None:
     clock = Clock()
     bucket = Bucket(10.0, 2, clock)
     assert [bucket.take() for _ in range(3)] == [True, True, False]
-    clock.now += 0.1
+    clock.now += 0.15
     assert [bucket.take() for _ in range(2)] == [True, False]
     clock.now += 3600
     assert [bucket.take() for _ in range(3)] == [True, True, False]
@@ -223,7 +223,7 @@ async def nobody_takes_it(live: Live) -> None:
     about = await live.pod()
     lost = {**about, "metadata": {**about["metadata"], "namespace": "nowhere"}}
     async with running(live.api) as events:
-        events.tell(lost, "Warning", "Failed", "words", time.time())
+        events.tell(lost, "Warning", "Failed", "other words", time.time())
         events.tell(about, "Warning", "Failed", "words", time.time())
         await counted(live, about, 1)
         assert events.dropped == 1

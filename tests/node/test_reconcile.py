@@ -212,18 +212,21 @@ class Cluster(RuleBasedStateMachine):
                 entry.purged = entry.purged or purge
                 self._end(uid, purge)
             case reconcile.Remove():
-                assert uid not in self.site or self.site[uid]["ended"], "something of it runs"
-                if pod is not None:
-                    assert "deletionTimestamp" in pod["metadata"]
-                    assert pod["status"]["phase"] in OVER
-                    self._take_out(uid)
-                self.mirror.remove_pod(self._of(uid))
+                self._remove(uid)
             case reconcile.Confirm():
                 if pod is None:
                     entry.gone = True
                 else:
                     self.mirror.put_pod(copy.deepcopy(pod), self.clock)
         return True
+
+    def _remove(self, uid: str) -> None:
+        assert uid not in self.site or self.site[uid]["ended"], "something of it runs"
+        if (pod := self.api.get(uid)) is not None:
+            assert "deletionTimestamp" in pod["metadata"]
+            assert pod["status"]["phase"] in OVER
+            self._take_out(uid)
+        self.mirror.remove_pod(self._of(uid))
 
     def _offer(self, uid: str) -> None:
         entry = self.mirror.entries[uid]

@@ -136,3 +136,10 @@ def test_memory_does_not_grow_with_the_log() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 * BLOCK
+
+
+@given(st.integers(1_500_000_000 * 10**9, 2_500_000_000 * 10**9))
+def test_a_lines_own_time_includes_it(at: int) -> None:
+    """As a client says it: cut to microseconds, in a number of seconds."""
+    log = Encoder("stdout").feed(b"line\n", at)
+    assert chosen(log, since=at // 1000 / 10**6) == b"line\n"

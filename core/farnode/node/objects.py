@@ -188,7 +188,7 @@ class Objects:
             self._learn(held, found)
 
     def _learn(self, held: _Held, found: Json | None) -> None:
-        value = None if found is None else _lean(found)
+        value = None if found is None or found.get("items") == [] else _lean(found)
         different = held.read is not None and value != held.value
         held.value, held.read = value, self._clock()
         if different:

@@ -2,7 +2,8 @@
 
 A line longer than `MAX_TEXT`, and a last line without a newline, is written as P entries; what a reader gets back is
 byte for byte what the container wrote. Reading never needs more memory than a few blocks, however long the log.
-Times always have nine digits after the point, so they compare as bytes.
+Times always have nine digits after the point, so they compare as bytes; `since` is one of microseconds, which is what
+a number of seconds since the epoch can tell: a line's own time includes it.
 
 What is read is what the kubelet reads (k8s.io/cri-client, pkg/logs; compared with it in tests/kubelet): `since` looks
 at each entry, so it may begin inside a long line, and `limit` counts the timestamps too. Two things are done better:
@@ -90,7 +91,7 @@ class Reader:
 
     def __init__(self, options: LogOptions) -> None:
         since = options.get("since")
-        self._since = b"" if since is None else timestamp(int(since) * 10**9 + round(since % 1 * 10**9))
+        self._since = b"" if since is None else timestamp(int(since) * 10**9 + round(since % 1 * 10**6) * 1000)
         self._timestamps = options.get("timestamps", False)
         self._left = options.get("limit")
         self._rest = b""

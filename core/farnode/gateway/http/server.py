@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from websockets import http11
 
 from farnode.config.values import HostPort, UnixSocket
 from farnode.errors import Invalid
@@ -28,6 +29,10 @@ _KEEP_ALIVE = 75
 
 _UNSENT = 128 * 1024
 """Bytes a connection may hold that its client has no window for; without it the kernel takes up to 4 MiB of each."""
+
+http11.MAX_LINE_LENGTH = 2**20
+"""Bytes of a request line: that of exec holds the command, and longer ones than the usual 8 KiB would never be
+answered. The library reads its own WEBSOCKETS_MAX_LINE_LENGTH from the environment of all our children."""
 
 
 class Server:
