@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,8 @@ Json = dict[str, Any]
 STRATEGIC = "application/strategic-merge-patch+json"
 AT_ONCE = 16
 """Requests under way, at most, beside watches."""
-PATIENCE = 60.0
+PATIENCE = 120.0
+_CONTAINER = {"name": "main", "image": "none", "resources": {"requests": {"cpu": "10m", "memory": "1Mi"}}}
 _LONG_AGO = "2026-01-01T00:00:00Z"
 
 
@@ -95,13 +96,14 @@ class Sight:
         self._waits: list[tuple[str, set[str], asyncio.Event]] = []
 
     async def shows(self, names: Collection[str], phase: str) -> None:
-        """Returns when all of them have been shown in it."""
+        """Returns when all of them have been shown in it; it fails when none was for a while."""
         missing = {name for name in names if (name, phase) not in self.at}
-        if not missing:
-            return
         wait = phase, missing, asyncio.Event()
         self._waits.append(wait)
-        await wait[2].wait()
+        while left := len(missing):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wait[2].wait(), PATIENCE)
+            assert len(missing) < left, f"{left} pods are not {phase}, such as {min(missing)}"
         self._waits.remove(wait)
 
     def take(self, event: Json) -> bool:
@@ -156,13 +158,13 @@ def names(objects: Iterable[Json]) -> list[str]:
 
 
 def pod(name: str, command: Sequence[str], node: str | None, container: Json | None = None, **spec: Any) -> Json:
-    """Bound to `node` from the beginning, or to be scheduled."""
+    """Bound to `node` from the beginning, or to be scheduled. Thousands have room beside one another."""
     whole = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 1,
         "automountServiceAccountToken": False,
         "tolerations": [{"operator": "Exists"}],
-        "containers": [{"name": "main", "image": "none", "command": list(command), **(container or {})}],
+        "containers": [{**_CONTAINER, "command": list(command), **(container or {})}],
         **spec,
         **({"nodeName": node} if node else {}),
     }

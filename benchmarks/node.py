@@ -45,8 +45,8 @@ from tests.node.stack import NODE
 BARE = "bare"
 """The node that nobody runs."""
 SLEEP = ["sleep", "1000000"]
-WHOLE = {"resources": {"requests": {"cpu": "256"}}}
-"""A container that nobody can run beside."""
+WHOLE = {"resources": {"requests": {"cpu": "200"}}}
+"""A container beside which there is no room for another such."""
 TOKEN = {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 MOUNT = {"volumeMounts": [{"name": "token", "mountPath": "/run/token"}]}
 REST = 0.1

@@ -60,6 +60,11 @@ def install(plane: ControlPlane, values: Mapping[str, Any], namespace: str = NAM
 
 
 def identity(plane: ControlPlane, nodes: Sequence[str], namespaces: Sequence[str] = ()) -> Path:
-    """The kubeconfig of the service account that the chart makes for virtual nodes of these names."""
-    install(plane, {"nodes": [node(name) for name in nodes], "namespaces": list(namespaces), **NOWHERE})
+    """The kubeconfig of the service account that the chart makes for virtual nodes of these names: it, its roles and
+    its flow schemas alone are there. Its Lease of election is called `RELEASE`, in `NAMESPACE`."""
+    parts = (f"--show-only=templates/{name}.yaml" for name in ("serviceaccount", "rbac", "flowcontrol"))
+    values = {"nodes": [node(name) for name in nodes], "namespaces": list(namespaces)}
+    text = helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *parts, values=values).stdout
+    plane.kubectl("create", "namespace", NAMESPACE, check=False)
+    plane.kubectl("apply", "-f", "-", stdin=text)
     return plane.service_account(NAMESPACE, RELEASE)

@@ -16,6 +16,7 @@ import yaml
 
 from farnode.gateway.token_file import TokenFile
 from farnode.gateway.tokens import Tokens
+from tests.node import chart
 from tests.node.kubectl import Kubectl
 from tests.sites.embedded import EmbeddedSite
 from tests.sites.site import wait_until
@@ -28,13 +29,18 @@ READY = 60.0
 
 
 class NodeProcess:
-    """`farnode node`. `settings` are merged over its configuration."""
+    """`farnode node`. `settings` are merged over its configuration; `name` tells it from others of the same site."""
 
     def __init__(
-        self, plane: ControlPlane, site: EmbeddedSite, identity: Path, settings: Mapping[str, Any] | None = None
+        self,
+        plane: ControlPlane,
+        site: EmbeddedSite,
+        identity: Path,
+        settings: Mapping[str, Any] | None = None,
+        name: str = "node",
     ) -> None:
         self.plane, self.site = plane, site
-        self.directory = site.directory / "node"
+        self.directory = site.directory / name
         self.directory.mkdir(mode=0o700)
         self.log = self.directory / "log"
         self.config = self.directory / "node.yaml"
@@ -120,7 +126,7 @@ class Stack:
             self.plane = opening.enter_context(ControlPlane(gates, verify_kubelets=self.plain))
             self.site = opening.enter_context(EmbeddedSite())
             self.kubectl = Kubectl(self.plane)
-            self.node = NodeProcess(self.plane, self.site, self.plane.kubeconfig)
+            self.node = NodeProcess(self.plane, self.site, chart.identity(self.plane, [NODE]))
             opening.callback(self._end_node)
             self.node.start()
             wait_until(self._is_ready, f"the node is Ready:\n{self.node.said()}", READY)
@@ -133,7 +139,8 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.kubectl("delete", "pods", "--all", "--all-namespaces", "--wait", "--timeout=60s", timeout=90)
+            made = [f"test-{number + 1}" for number in range(self._namespaces)]
+            self.kubectl("delete", "namespaces", "--ignore-not-found", "--timeout=120s", *made, timeout=150)
         finally:
             self._open.close()
 
@@ -169,6 +176,8 @@ class Stack:
             assert self.node.stop() == 0, self.node.said()
         with suppress(FileNotFoundError):
             assert "Traceback" not in self.node.log.read_text(), self.node.said()
+            denied = [line for line in self.node.log.read_text().splitlines() if 'forbidden: User "' in line]
+            assert not denied, f"the chart's account may not do all that the node does: {denied}"
 
 
 def _own_address() -> str:

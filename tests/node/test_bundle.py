@@ -7,7 +7,9 @@ import pytest
 from farnode.model.bundle import parse_bundle
 from farnode.node.pods.bundle import Found, bundle, lean
 
-from .samples import container, pod
+from .samples import ACCESS, UID, container, pod
+
+OTHER = "0b1f5a8f-8a53-4f5e-9d57-6f1c2b1e9c11"
 
 
 def test_what_the_site_does_not_see() -> None:
@@ -34,6 +36,41 @@ def test_the_site_has_nothing_to_say_of_what_admission_added() -> None:
     found = Found((root_ca(),), tokens=(token(),))
     read = parse_bundle(bundle(pod(metadata={"ownerReferences": [{"kind": "Job"}], "generateName": "h"}), found))
     assert read.pod.ignored == ()
+
+
+MOUNT = {"mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+
+
+def mounted(volume: str, uid: str = UID) -> Any:
+    """As admission makes it."""
+    main = container(volumeMounts=[{"name": volume, **MOUNT}])
+    return pod(metadata={"uid": uid}, containers=[main], volumes=[{**ACCESS, "name": volume}])
+
+
+def test_the_automatic_token_is_mounted() -> None:
+    read = parse_bundle(bundle(mounted("kube-api-access-x7k2p"), Found((root_ca(),), tokens=(token(),))))
+    [mount] = read.pod.containers[0].mounts
+    assert mount.path == "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert [volume.name for volume in read.pod.volumes] == [mount.volume] == ["kube-api-access-token"]
+
+
+def test_pods_of_one_kind_are_alike() -> None:
+    """And each has its own token."""
+    other = {**token(), "token": "another"}
+    documents = [
+        bundle(mounted("kube-api-access-x7k2p"), Found((root_ca(),), tokens=(token(),))),
+        bundle(mounted("kube-api-access-9grtw", OTHER), Found((root_ca(),), tokens=(other,))),
+    ]
+    first, second = map(parse_bundle, documents)
+    assert second.pod.containers is first.pod.containers
+    assert [one.inputs.tokens for one in (first, second)] == [{"": "secret-token"}, {"": "another"}]
+    assert (second.pod.uid, second.document) == (OTHER, documents[1])
+
+
+def test_volumes_that_are_named_alike_keep_their_names() -> None:
+    volumes = [ACCESS, {**ACCESS, "name": "kube-api-access-token"}]
+    made = bundle(pod(volumes=volumes), Found())["pod"]
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == ["kube-api-access-x7k2p", "kube-api-access-token"]
 
 
 def test_all_that_is_found_is_read() -> None:

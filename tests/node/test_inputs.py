@@ -225,7 +225,6 @@ async def changes(live: Live) -> None:
     pods = [await live.pod(**mounted("configMap", "watched")) for _ in range(3)]
     async with running(live.api) as source:
         await asyncio.gather(*(source.inputs.collect(pod) for pod in pods))
-        source.clock.ahead += WATCH_AFTER
         await until(lambda: source.inputs._objects.watches == 2)
         await live.api.patch(live.path("configmaps", "watched"), {"data": {"k": "2"}})
         await until(lambda: len(source.heard) == 3)
@@ -244,19 +243,59 @@ async def changes(live: Live) -> None:
 
 
 @pytest.mark.system
-def test_each_object_is_fetched_once(live: Live) -> None:
+def test_what_is_immutable_is_read_once(live: Live) -> None:
     live.run(once(live))
 
 
 async def once(live: Live) -> None:
-    await live.create("configmaps", "common", data={"k": "v"}, immutable=True)
-    pods = [await live.pod(**mounted("configMap", "common"), automountServiceAccountToken=False) for _ in range(20)]
+    await live.create("configmaps", "never", data={"k": "v"}, immutable=True)
+    pods = [await live.pod(**mounted("configMap", "never"), automountServiceAccountToken=False) for _ in range(20)]
     before = live.api.calls.copy()
     async with running(live.api) as source:
         await asyncio.gather(*(source.inputs.collect(pod) for pod in pods))
         source.clock.ahead += WATCH_AFTER + 1
         await until(lambda: not source.inputs._objects._young)
         assert live.api.calls - before == {"get configmaps": 1}
+
+
+@pytest.mark.system
+def test_a_pod_gets_what_there_is_when_it_comes(live: Live) -> None:
+    live.run(newest(live))
+
+
+async def newest(live: Live) -> None:
+    """Also while another one uses it already; for many that come together it is not read for each."""
+    await live.create("configmaps", "common", data={"k": "0"})
+    pods = [await live.pod(**mounted("configMap", "common"), automountServiceAccountToken=False) for _ in range(40)]
+    async with running(live.api) as source:
+        for number in (1, 2):
+            await live.api.patch(live.path("configmaps", "common"), {"data": {"k": str(number)}})
+            assert source.inputs._objects.watches == 0
+            found = await source.inputs.collect(pods.pop())
+            assert found.config_maps[0]["data"] == {"k": str(number)}
+        await until(lambda: source.inputs._objects.watches == 1)
+        before = live.api.calls.copy()
+        await asyncio.gather(*(source.inputs.collect(pod) for pod in pods))
+        assert (live.api.calls - before)["get configmaps"] <= 2
+
+
+@pytest.mark.system
+def test_what_is_deleted_stays_for_those_that_have_it(live: Live) -> None:
+    live.run(deleted(live))
+
+
+async def deleted(live: Live) -> None:
+    """So that their tokens go on being replaced."""
+    await live.create("configmaps", "old", data={"k": "v"})
+    has, comes = [await live.pod(**mounted("configMap", "old"), automountServiceAccountToken=False) for _ in range(2)]
+    async with running(live.api) as source:
+        before = await source.inputs.collect(has)
+        source.clock.ahead += WATCH_AFTER
+        await until(lambda: source.inputs._objects.watches == 1)
+        await live.api.delete(live.path("configmaps", "old"))
+        await source.heard.wait(has["metadata"]["uid"])
+        assert await source.inputs.collect(has) == before
+        assert (await source.missing(comes)).message.endswith('configmap "old" not found')
 
 
 @pytest.mark.system

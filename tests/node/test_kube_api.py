@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from farnode.errors import Invalid, NotFound, Transient, Unreachable
+from farnode.errors import Denied, Invalid, NotFound, Transient, Unreachable
+from farnode.node.kube import transport
 from farnode.node.kube.api import KubeApi, Patch
 from farnode.node.kube.connection import Connection
 from farnode.node.kube.failures import Conflict, Json
-from tests.node.scripted import script
+from tests.node.scripted import script, served
 from tests.testbed.kubernetes import ControlPlane
 
 pytestmark = pytest.mark.anyio
@@ -116,9 +117,47 @@ async def test_an_answer_that_is_no_object(text: str) -> None:
             await api.get("/api/v1/pods")
 
 
-async def test_nobody_answers() -> None:
+async def test_nobody_answers_then_one_that_does_not_know_its_roles_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "DELETE":
+            assert request.transport
+            request.transport.abort()
+        return web.json_response({"message": "forbidden"}, status=403)
+
+    async with served(answer) as api:
+        with pytest.raises(Unreachable, match="the API server cannot be reached: "):
+            await api.delete("/api/v1/pods")
+        with pytest.raises(Transient, match="forbidden"):
+            await api.get("/api/v1/pods")
+        monkeypatch.setattr(transport, "_RESTART", 0)
+        with pytest.raises(Denied, match="forbidden"):
+            await api.get("/api/v1/pods")
+
+
+async def test_a_lease_does_not_wait_behind_other_calls() -> None:
+    held, free = 0, asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal held
+        if "leases" not in request.path:
+            held += 1
+            await free.wait()
+        return web.json_response({"path": request.path})
+
+    async with served(answer) as api:
+        others = [asyncio.ensure_future(api.get("/api/v1/pods")) for _ in range(300)]
+        while held < 64:
+            await asyncio.sleep(0.01)
+        path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n"
+        assert (await asyncio.wait_for(api.patch(path, {}), 30))["path"] == path
+        assert held == 64
+        free.set()
+        assert len(await asyncio.gather(*others)) == 300
+
+
+async def test_no_server_at_all() -> None:
     async with script([]) as api:
         pass
     async with api:
-        with pytest.raises(Unreachable, match="cannot be reached"):
+        with pytest.raises(Unreachable, match=r"cannot be reached: 127\.0\.0\.1:\d+: "):
             await api.get("/api/v1/pods")

@@ -122,6 +122,22 @@ async def test_other_ways_to_reach_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "proxy"),
+    [
+        ("https://kube.example:6443", "http://proxy:3128"),
+        ("https://in.cluster.local:6443", None),
+        ("https://127.0.0.1:6443", None),
+    ],
+)
+async def test_a_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, proxy: str | None
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "cluster.local")
+    assert (await Connection(kubeconfig(tmp_path / "config", {}, server=server)).access()).proxy == proxy
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         (None, "Config not found|is incomplete|kubeconfig"),
@@ -153,6 +169,8 @@ async def test_the_service_account_of_a_pod(tmp_path: Path, clock: Clock, monkey
     (tmp_path / "token").write_text("one")
     connection = Connection(service_account=tmp_path, clock=clock)
     found = await connection.access()
+    with pytest.raises(Invalid, match=r"service account .*/none"):
+        await Connection(service_account=tmp_path / "none").access()
     assert (found.url, found.authorization) == ("https://[fd00::1]:443", "Bearer one")
     (tmp_path / "token").write_text("two")
     clock.now += 61

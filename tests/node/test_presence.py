@@ -203,7 +203,7 @@ async def test_what_an_administrator_edits_stays(api: KubeApi) -> None:
 
 async def test_a_living_node_of_somebody_else_is_left_alone(api: KubeApi) -> None:
     await api.create("/api/v1/nodes", {"metadata": {"name": "foreign"}})
-    await lease.NodeLease(api, "foreign", time.time).renew(None)
+    await lease.NodeLease(api, "foreign", time.time).renew()
     presence = Presence(api, NodeSettings("foreign"), Endpoint("127.0.0.1", 1), time.time)
     presence.observe(SITE)
     with pytest.raises(Taken, match="there is a node foreign"):
@@ -214,6 +214,16 @@ async def test_a_living_node_of_somebody_else_is_left_alone(api: KubeApi) -> Non
     later = lambda: time.time() + 3600  # noqa: E731
     assert not await lease.NodeLease(api, "foreign", later).lives()
     await removed(api, "foreign")
+
+
+async def test_a_machine_that_is_down_is_no_less_somebody_elses(api: KubeApi) -> None:
+    keys = ("bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion", "osImage")
+    info = dict.fromkeys((*keys, "machineID", "systemUUID", "operatingSystem", "architecture"), "x")
+    await api.create("/api/v1/nodes", {"metadata": {"name": "machine"}, "status": {"nodeInfo": info}})
+    presence = Presence(api, NodeSettings("machine"), Endpoint("127.0.0.1", 1), time.time)
+    with pytest.raises(Taken, match="there is a node machine"):
+        await asyncio.wait_for(presence.run(), PATIENCE)
+    await removed(api, "machine")
 
 
 async def test_a_node_that_somebody_left_behind_is_adopted(api: KubeApi) -> None:

@@ -70,6 +70,7 @@ def test_what_may_wait_counts_too() -> None:
 def test_no_more_nodes_than_jobs_that_may_be_queued() -> None:
     assert resources.capacity([offer(nodes=100, max_submit=3)], SETTINGS)["cpu"] == "192"
     assert resources.capacity([offer(nodes=2, max_submit=300)], SETTINGS)["cpu"] == "128"
+    assert resources.capacity([offer(nodes=2, max_submit=0)], SETTINGS)["cpu"] == "0"
 
 
 def test_where_nothing_starts_now_nothing_is_allocatable() -> None:
@@ -229,6 +230,7 @@ def test_the_taint_of_an_unreachable_site_comes_and_goes_among_others() -> None:
     assert patch
     keys = [taint["key"] for taint in patch["spec"]["taints"]]
     assert keys == ["virtual-kubelet.io/provider", "maintenance", "farnode.io/site-unreachable"]
+    assert theirs in patch["spec"]["taints"]
     node["spec"]["taints"] = patch["spec"]["taints"]
     node["metadata"]["annotations"] = patch["metadata"]["annotations"]
     assert document(offer(), unreachable="away").changed(node) is None

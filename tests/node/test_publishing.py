@@ -136,6 +136,13 @@ def test_conditions_of_others_stay() -> None:
     assert condition(status, "PodScheduled")["lastTransitionTime"] == END
 
 
+def test_conditions_of_others_stay_without_the_site_too() -> None:
+    quota = {"type": "example.com/Quota", "status": "True", "lastTransitionTime": END}
+    given = pod(status={"conditions": [quota]})
+    for status in (waiting(given, "ContainerCreating", "", T0), failed(given, "SiteRefused", "", T0)):
+        assert condition(status, "example.com/Quota") == quota
+
+
 def test_readiness_gates() -> None:
     gate = "example.com/lb"
     given = pod(readinessGates=[{"conditionType": gate}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,11 @@ from kubernetes.stream import portforward, stream  # type: ignore[import-untyped
 
 from tests.node.kubectl import Kubectl
 
-pytestmark = pytest.mark.system
+pytestmark = [
+    pytest.mark.system,
+    # The client leaves the socket of a command that has ended to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 ECHO = """
 import socket
@@ -31,6 +36,7 @@ def api(streaming: Kubectl) -> Iterator[client.CoreV1Api]:
     """Of the namespace of `streaming`."""
     with config.new_client_from_config(str(streaming.plane.kubeconfig)) as connection:
         yield client.CoreV1Api(connection)
+    gc.collect()
 
 
 def running(api: client.CoreV1Api, streaming: Kubectl, name: str, script: str = "sleep 1000", **container: Any) -> None:

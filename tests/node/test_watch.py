@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from farnode.errors import Transient
 from farnode.node.kube import transport, watch
 from farnode.node.kube.api import KubeApi
 from farnode.node.kube.connection import Connection
-from farnode.node.kube.failures import Json
+from farnode.node.kube.failures import Conflict, Json
 from farnode.node.kube.watch import Change, Listed, Put, reflect
 from tests.node.scripted import served
 from tests.testbed.kubernetes import ControlPlane
@@ -52,6 +53,12 @@ async def until(changes: AsyncGenerator[Change, None], wanted: Callable[[Change]
             if wanted(change):
                 return change
     raise AssertionError("the reflection ended")
+
+
+async def created(api: KubeApi, body: Json) -> None:
+    """However often it takes; a try that seemed to fail may have made it."""
+    with suppress(Conflict):
+        await api.keep_trying(lambda: api.create(MAPS, body))
 
 
 # ---- a real API server -----------------------------------------------------------------------------------------------
@@ -111,10 +118,22 @@ async def test_the_api_server_is_killed_and_comes_back(api: KubeApi, plane: Cont
         with pytest.raises(Transient):
             await api.get("/version")
         await asyncio.to_thread(plane.start, "kube-apiserver")
-        await api.keep_trying(lambda: api.create(MAPS, config("after", "killed")))
+        await created(api, config("after", "killed"))
         await pending
     for left in ("before", "after"):
         await api.delete(f"{MAPS}/{left}")
+
+
+@pytest.mark.system
+async def test_etcd_is_killed_and_comes_back(api: KubeApi, plane: ControlPlane) -> None:
+    async with aclosing(reflect(api, MAPS, {"labelSelector": "test=etcd"})) as changes:
+        await anext(changes)
+        pending = asyncio.ensure_future(until(changes, lambda change: "etcd" in told(change)[1]))
+        await asyncio.to_thread(plane.kill, "etcd")
+        await asyncio.to_thread(plane.start, "etcd")
+        await created(api, config("etcd", "etcd"))
+        await pending
+    await api.delete(f"{MAPS}/etcd")
 
 
 @pytest.mark.system
@@ -301,3 +320,10 @@ async def test_a_reflection_that_is_closed_leaves_no_connection() -> None:
             pending.cancel()
             await asyncio.wait([pending])
         await asyncio.wait_for(ended.wait(), PATIENCE)
+
+
+async def test_the_kernel_notices_a_connection_that_is_none() -> None:
+    with transport._socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

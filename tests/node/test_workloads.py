@@ -7,29 +7,30 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from tests.node.kubectl import PROCESS, Json, Kubectl
 from tests.node.stack import Stack
-from tests.sites.site import DEDICATED, wait_until
+from tests.sites.site import ADMIN, MARK, wait_until
 
 pytestmark = pytest.mark.system
 
+UNTIL_GO = "until grep -q go /etc/word/word; do sleep 0.1; done"
 SLEEP = "trap 'exit 0' TERM; sleep 1000 & wait"
 
 
-def template(script: str, labels: Json | None = None, annotations: Json | None = None, **spec: Any) -> Json:
+def template(script: str, labels: Json | None = None, **spec: Any) -> Json:
     """Of pods with one container `main`."""
     container = {"name": "main", "image": "busybox:1", "command": ["sh", "-c", script], **spec.pop("container", {})}
-    metadata = {"labels": labels or {}, "annotations": {**PROCESS, **(annotations or {})}}
+    metadata = {"labels": labels or {}, "annotations": PROCESS}
     return {"metadata": metadata, "spec": {"containers": [container], **spec}}
 
 
-def job(name: str, script: str, annotations: Json | None = None, **spec: Any) -> Json:
-    made = template(script, None, annotations, restartPolicy="Never")
+def job(name: str, script: str, **spec: Any) -> Json:
+    made = template(script, restartPolicy="Never")
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": made, **spec}}
 
 
@@ -127,28 +128,35 @@ def test_a_job_fails_at_once_on_an_exit_code_that_its_policy_names(kubectl: Kube
     assert status["conditions"][-1]["reason"] == "PodFailurePolicy"
 
 
-def test_a_job_does_not_count_pods_whose_allocation_was_lost(stack: Stack, kubectl: Kubectl, tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
-    marker.write_text("")
-    script = f'[ -s {marker} ] && exit 0; echo $$ > {marker}; trap "" TERM; while :; do sleep 0.1; done'
+def test_a_job_does_not_count_pods_whose_allocation_was_lost(stack: Stack, kubectl: Kubectl) -> None:
+    kubectl("create", "configmap", "word", "--from-literal=word=wait")
     rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    own_allocation = {DEDICATED: "true"}
-    kubectl.create(job("disrupted", script, own_allocation, backoffLimit=0, podFailurePolicy={"rules": [rule]}))
-    wait_until(marker.read_text, "the first pod runs", 60)
-    _lose_allocation(stack, int(marker.read_text()))
+    document = job("disrupted", UNTIL_GO, backoffLimit=0, podFailurePolicy={"rules": [rule]})
+    document["spec"]["template"]["spec"] |= {"volumes": [{"name": "word", "configMap": {"name": "word"}}]}
+    document["spec"]["template"]["spec"]["containers"][0] |= {
+        "volumeMounts": [{"name": "word", "mountPath": "/etc/word"}]
+    }
+    kubectl.create(document)
+    kubectl.wait("job/disrupted", "jsonpath={.status.ready}=1")
+    (first,) = kubectl.list("pods", "-l", "job-name=disrupted")
+    _lose_allocation(stack, f"{kubectl.namespace}/{first['metadata']['name']}")
+    kubectl.wait(f"pod/{first['metadata']['name']}", "jsonpath={.status.phase}=Failed")
+    kubectl("patch", "configmap", "word", "-p", json.dumps({"data": {"word": "go"}}))
     how, status = ended(kubectl, "disrupted")
     assert (how, status["succeeded"], status.get("failed", 0)) == ("Complete", 1, 0)
-    lost, _ = sorted(kubectl.list("pods", "-l", "job-name=disrupted"), key=lambda each: each["status"]["phase"])
+    lost = kubectl.get("pod", first["metadata"]["name"])
     assert (lost["status"]["phase"], lost["status"]["reason"]) == ("Failed", "RunnerLost")
     assert _condition(lost, "DisruptionTarget") == "True"
 
 
-def _lose_allocation(stack: Stack, pid: int) -> None:
-    """Kills what is there of the allocation that runs a process: the site's batch system finds it ended."""
-    (nonce,) = {each.environ["FARNODE_NONCE"] for each in stack.site.processes() if each.pid == pid}
+def _lose_allocation(stack: Stack, pod: str) -> None:
+    """Kills all that is there of the allocation in which a pod runs: the site's batch system finds it ended."""
+    with stack.site.client(ADMIN) as client:
+        (nonce,) = {each["nonce"] for each in client.site()["allocations"] if pod in each["running"]}
     for each in stack.site.processes():
-        if nonce in (each.environ.get("FARNODE_NONCE"), *(Path(word).name for word in each.cmdline)):
-            os.kill(each.pid, signal.SIGKILL)
+        if nonce == each.environ.get(MARK) or any(nonce in word for word in each.cmdline):
+            with suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGKILL)
 
 
 def _condition(pod: Json, kind: str) -> str:

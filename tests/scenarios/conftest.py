@@ -20,14 +20,18 @@ def _parameter(stack: Stack) -> object:
 
 @pytest.fixture(scope="package", params=[_parameter(stack) for stack in STACKS])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """Begins every scene that was selected for this stack."""
     with Stage(request.getfixturevalue(f"{request.param.site}_site"), request.param) as stage:
-        for item in request.session.items:
-            parameters = _parameters(item)
-            if parameters.get("stage") == request.param and "scene" in parameters:
-                scene = parameters["scene"]
-                stage.begin(scene, scene)
+        begin_selected(request, stage)
         yield stage
+
+
+def begin_selected(request: pytest.FixtureRequest, stage: Stage) -> None:
+    """Begins every scene of this package that was selected for this stack."""
+    for item in request.session.items:
+        parameters = _parameters(item)
+        if parameters.get("stage") == request.param and "scene" in parameters and request.node in item.listchain():
+            scene = parameters["scene"]
+            stage.begin(scene, scene)
 
 
 def _parameters(item: pytest.Item) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import marshal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +31,7 @@ from farnode.model.demand import Demand
 from farnode.model.env import ObjectKind
 from farnode.model.files import check_files
 from farnode.model.gpu import demand
-from farnode.model.inputs import LISTS, Input, Inputs, read_inputs
+from farnode.model.inputs import LISTS, Input, Inputs, read_inputs, read_tokens
 from farnode.model.pod import Pod, parse_pod, renamed
 from farnode.model.reader import Reader
 from farnode.model.reference import check_references
@@ -40,6 +40,7 @@ from farnode.model.volume import EphemeralClaim, HostPath, claim_name
 KINDS, SHAPE_BYTES = 256, 64 * 1024
 """Of alike pods, how many are remembered, and how large one may be."""
 _SAMPLE = {"name": "sample", "uid": "00000000-0000-0000-0000-000000000000"}
+_TOKEN = {"token": "sample"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def _read(document: Mapping[str, object]) -> Bundle:
             raise Invalid(key, f"is not part of a bundle; its parts are pod, {', '.join(LISTS)}")
     if not reader.at("pod").object():
         raise reader.at("pod").invalid("is required: a v1.Pod")
-    pod = parse_pod(reader.at("pod").object())
+    tokens = read_tokens(reader.at("serviceAccountTokens"))
+    pod = parse_pod(reader.at("pod").object(), automatic_token="" in tokens)
     _check_uid(pod)
     needs, inputs = demand(pod), read_inputs(reader, pod.namespace)
     check_references(pod, inputs)
@@ -116,8 +118,8 @@ def _check_uid(pod: Pod) -> None:
 
 
 def _shape(document: Any) -> bytes | None:
-    """The document without what tells its pod from others like it. None where that cannot be told: it is no bundle, or
-    its claims are named after the pod."""
+    """The document without what tells its pod from others like it, which are also its tokens. None where that cannot be
+    told: it is no bundle, or its claims are named after the pod."""
     try:
         pod = document["pod"]
         metadata, spec = pod["metadata"], pod["spec"]
@@ -126,7 +128,10 @@ def _shape(document: Any) -> bytes | None:
         settings = {key: text for key, text in (metadata.get("annotations") or {}).items() if key.startswith(PREFIX)}
         common = {"namespace": metadata.get("namespace"), "annotations": settings}
         status = bool(pod.get("status"))
-        shape = marshal.dumps({**document, "pod": {**pod, "metadata": common, "status": status}}, 2)
+        alike = {**document, "pod": {**pod, "metadata": common, "status": status}}
+        if tokens := document.get("serviceAccountTokens"):
+            alike["serviceAccountTokens"] = [{**_TOKEN, "audience": one.get("audience")} for one in tokens]
+        shape = marshal.dumps(alike, 2)
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
     return shape if len(shape) <= SHAPE_BYTES else None
@@ -143,4 +148,7 @@ def _alike(sample: Bundle, document: Mapping[str, Any]) -> Bundle:
     spec, metadata = document["pod"]["spec"], Reader(document["pod"]["metadata"], "metadata")
     pod = renamed(sample.pod, metadata, own_hostname=bool(spec.get("hostname")))
     _check_uid(pod)
-    return Bundle(pod, sample.inputs, sample.demand, document)
+    inputs = sample.inputs
+    if inputs.tokens:
+        inputs = replace(inputs, tokens=read_tokens(Reader(document["serviceAccountTokens"], "serviceAccountTokens")))
+    return Bundle(pod, inputs, sample.demand, document)

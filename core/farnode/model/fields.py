@@ -101,7 +101,7 @@ KINDS: Mapping[str, Kind] = {
             **_all("setHostnameAsFQDN hostnameOverride", "a host of the site keeps its name"),
             "runtimeClassName": "the site's runtime is used; choose with farnode.io/runtime",
             "serviceAccount": "is the old name of serviceAccountName",
-            "automountServiceAccountToken": "no service account token is mounted yet",
+            "automountServiceAccountToken": _CLUSTER,
         },
         refused={
             "ephemeralContainers": "is not possible at a site; use exec into a container of the pod",

@@ -69,8 +69,13 @@ def read_inputs(reader: Reader, namespace: str) -> Inputs:
         _read_list(reader.at("secrets"), secret, "Secret"),
         _read_list(reader.at("persistentVolumeClaims"), claim, "PersistentVolumeClaim"),
         _read_list(reader.at("clusterTrustBundles"), read_trust_bundle, "ClusterTrustBundle"),
-        _read_list(reader.at("serviceAccountTokens"), _read_token, "token for"),
+        read_tokens(reader.at("serviceAccountTokens")),
     )
+
+
+def read_tokens(reader: Reader) -> dict[str, str]:
+    """By their audience."""
+    return _read_list(reader, _read_token, "token for")
 
 
 def _read_list(reader: Reader, read: Callable[[Reader], tuple[str, T]], kind: str) -> dict[str, T]:

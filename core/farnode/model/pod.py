@@ -97,10 +97,11 @@ def renamed(sample: Pod, metadata: Reader, own_hostname: bool) -> Pod:
     return replace(sample, **identity._asdict(), hostname=hostname, ignored=(*ignored, *sample.ignored))
 
 
-def parse_pod(document: Mapping[str, object]) -> Pod:
-    """The pod of a v1.Pod document; Invalid names the first field that cannot be honoured."""
+def parse_pod(document: Mapping[str, object], *, automatic_token: bool = False) -> Pod:
+    """The pod of a v1.Pod document; Invalid names the first field that cannot be honoured. `automatic_token`: the one
+    that an API server mounts into every pod comes with it, else its volume is dropped."""
     given = Reader(document).object()
-    whole = Reader({**given, "spec": without_service_account(given.get("spec"))})
+    whole = Reader(given if automatic_token else {**given, "spec": without_service_account(given.get("spec"))})
     ignored = check_fields(whole.value, "pod")
     _check_type(whole)
     whole.at("spec").at("os").at("name").choice(("linux",), "linux")

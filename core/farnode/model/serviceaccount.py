@@ -1,8 +1,9 @@
-"""The service account's token that an API server mounts into every pod: dropped for now.
+"""The service account's token that an API server mounts into every pod: dropped where nobody brings it.
 
 Kubernetes' ServiceAccount admission adds a projected volume `kube-api-access-…` and a mount of it to pods that never
-asked for one. Such a token is of no use at a site without a way to the API server, and refusing it would refuse every
-pod of a real cluster. A token that a user asks for in a volume of another name is given.
+asked for one. A cluster's node brings the token with the pod, and then it is mounted. Who hands such a pod over without
+one has taken it from a cluster: refusing it would refuse them all. A token that a user asks for in a volume of another
+name must be there.
 """
 
 from __future__ import annotations

@@ -327,14 +327,14 @@ class Controller:
         view = entry.view
         if view is not None and view["ended"]:
             self._inputs.release(entry.uid)
-        notes = [] if view is None else [note for note in view["notes"] if note["at"] > entry.told]
-        if not notes:
-            return
-        entry.told = max(note["at"] for note in notes)
         pod = entry.pod
-        if pod is not None:
-            for note in notes:
+        if view is None or pod is None:
+            return
+        notes = {(note["at"], note["reason"], note["message"]): note for note in view["notes"]}
+        for key, note in notes.items():
+            if key not in entry.told:
                 self._events.tell(pod, note["kind"], note["reason"], note["message"], note["at"] + self._terms.skew)
+        entry.told = frozenset(notes)
 
 
 def _path(pod: Json) -> str:

@@ -72,8 +72,10 @@ class Events:
                 continue
             try:
                 await self._api.keep_trying(partial(self._write, event))
-            except FarnodeError as error:  # such as a namespace that is being deleted
-                _log.info("event %s of %s: %s", event.reason, event.about.get("name"), error)
+            except FarnodeError as error:
+                usual = "is being terminated" in str(error)  # the namespace, before its pods have ended
+                level = logging.DEBUG if usual else logging.INFO
+                _log.log(level, "event %s of %s: %s", event.reason, event.about.get("name"), error)
                 self.dropped += 1
 
     def _is_news(self, event: Event) -> bool:

@@ -22,8 +22,8 @@ from farnode.node.kube.failures import Conflict
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-DURATION, RENEW, DEADLINE = 10.0, 2.0, 7.0
-"""Seconds. A holder that could not renew for DEADLINE stops."""
+DURATION, RENEW, DEADLINE = 10.0, 2.0, 9.0
+"""Seconds. A holder that could not renew for DEADLINE has stopped by then."""
 
 
 class Leader:
@@ -46,37 +46,43 @@ class Leader:
         self._elapsed = elapsed
         self._seen: tuple[str, float] = ("", 0.0)
         self._held: Json | None = None
+        self._renewed = 0.0
+        """When the renewal that succeeded last was begun: others count from no earlier time."""
 
     async def acquire(self) -> None:
         """Return when this process holds the Lease."""
-        while not await self._tried():
-            await asyncio.sleep(RENEW)
+        while not await self._tried(RENEW * 2):
+            await asyncio.sleep(min(RENEW, max(0.1, self._seen[1] + DURATION - self._elapsed())))
         log.info("%s leads", self.identity)
 
     async def hold(self) -> None:
         """Renew it for ever; Permanent when it is lost: whatever acts must stop then."""
-        renewed = self._elapsed()
         while True:
             await asyncio.sleep(RENEW)
-            if await self._tried():
-                renewed = self._elapsed()
-            elif self._held is None or self._elapsed() - renewed > DEADLINE:
+            until = self._renewed + DEADLINE
+            if await self._tried(min(RENEW * 2, until - self._elapsed())):
+                continue
+            if self._held is None or self._elapsed() + RENEW >= until:
                 raise Permanent("another process leads now, or the API server could not be reached for too long")
 
     async def release(self) -> None:
-        """So that the next need not wait."""
-        if self._held is not None:
-            spec = {**self._held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-            try:
-                await self._api.replace(f"{self._leases}/{self._name}", {**self._held, "spec": spec})
-            except FarnodeError as error:
-                log.info("the Lease was not given back: %s", error)
-
-    async def _tried(self) -> bool:
-        """Whether it is ours now."""
+        """So that the next need not wait. What is held is asked for, as a renewal may have been cut short."""
         try:
-            async with asyncio.timeout(RENEW * 2):
-                return await self._try()
+            lease = await self._api.get(f"{self._leases}/{self._name}")
+            if lease["spec"].get("holderIdentity") == self.identity:
+                spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._api.replace(f"{self._leases}/{self._name}", {**lease, "spec": spec})
+        except FarnodeError as error:
+            log.info("the Lease was not given back: %s", error)
+
+    async def _tried(self, seconds: float) -> bool:
+        """Whether it is ours now."""
+        began = self._elapsed()
+        try:
+            async with asyncio.timeout(seconds):
+                ours = await self._try()
+            self._renewed = began if ours else self._renewed
+            return ours
         except Conflict:
             self._held = None
         except (FarnodeError, TimeoutError) as error:

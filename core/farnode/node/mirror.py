@@ -53,8 +53,8 @@ class Entry:
     purged: bool = False
     tolerates: bool = False
     published: float = 0.0
-    told: float = 0.0
-    """The time of the latest note that was made an Event."""
+    told: frozenset[tuple[float, str, str]] = frozenset()
+    """The notes of its view that were made Events: when, why, what."""
 
     @property
     def pod(self) -> Json | None:

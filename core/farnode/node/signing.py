@@ -76,7 +76,7 @@ def _issued(found: Json) -> list[x509.Certificate]:
     for condition in status.get("conditions") or ():
         if condition["type"] in ("Denied", "Failed"):
             name, words = found["metadata"]["name"], condition.get("message") or condition.get("reason") or "no reason"
-            raise Refused(f"the certificate request {name} {condition['type'].lower()}: {words}")
+            raise Refused(f"the certificate request {name} was {condition['type'].lower()}: {words}")
     pem = base64.b64decode(status.get("certificate") or "")
     try:
         return x509.load_pem_x509_certificates(pem) if pem else []

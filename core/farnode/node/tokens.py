@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from farnode.errors import Denied, Invalid, NotFound, Permanent
 from farnode.node.kube.api import KubeApi
-from farnode.node.pods.missing import Missing
 from farnode.node.pods.references import TokenUse
 
 Json = dict[str, Any]
@@ -40,7 +38,7 @@ class Tokens:
         self._held: dict[str, dict[str, _Token]] = {}
 
     async def get(self, pod: Json, use: TokenUse) -> Json:
-        """As it stands in a bundle. Missing when the API server gives none."""
+        """As it stands in a bundle. NotFound, Denied or Permanent when the API server gives none."""
         uid = pod["metadata"]["uid"]
         held = self._held.get(uid, {}).get(use.audience)
         if held is None or held.until <= self._clock():
@@ -62,10 +60,7 @@ class Tokens:
 
     async def _ask(self, pod: Json, use: TokenUse) -> _Token:
         path, body = _path(pod), _request(pod, use)
-        try:
-            answer = await self._api.keep_trying(lambda: self._api.create(path, body))
-        except (NotFound, Denied, Invalid, Permanent) as error:
-            raise Missing(f"failed to fetch token: {error}", use.volume) from error
+        answer = await self._api.keep_trying(lambda: self._api.create(path, body))
         life = int(answer["spec"]["expirationSeconds"])
         until = self._clock() + min(life, DAY) * random.uniform(0.7, 0.8)  # noqa: S311 - not a secret
         return _Token(answer["status"]["token"], life, answer["status"]["expirationTimestamp"], until)

@@ -34,7 +34,7 @@ class SpdyClient:
         self._next = 1
         self._news = asyncio.Condition()
         self.replies: set[int] = set()
-        self.data: defaultdict[int, bytes] = defaultdict(bytes)
+        self.data: defaultdict[int, bytearray] = defaultdict(bytearray)
         self.ended: set[int] = set()
         self.reset: dict[int, int] = {}
         self.pongs: list[int] = []

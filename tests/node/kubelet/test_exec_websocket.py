@@ -26,13 +26,13 @@ def path(pod: Json, *command: str, verb: str = "exec", **flags: int) -> str:
     return f"/{verb}/default/{pod['metadata']['name']}/main?{query}"
 
 
-async def received(socket: aiohttp.ClientWebSocketResponse) -> dict[int, bytes]:
+async def received(socket: aiohttp.ClientWebSocketResponse) -> dict[int, bytearray]:
     """Everything until the server closes, which it does with 1000, by channel."""
-    channels: dict[int, bytes] = {}
+    channels: dict[int, bytearray] = {}
     async with asyncio.timeout(PATIENCE):
         async for message in socket:
             assert message.type is WSMsgType.BINARY
-            channels[message.data[0]] = channels.get(message.data[0], b"") + message.data[1:]
+            channels.setdefault(message.data[0], bytearray()).extend(message.data[1:])
     assert socket.close_code == 1000
     return channels
 

@@ -24,11 +24,12 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`verify_kubelets`: the API server takes only kubelets whose certificate the cluster's authority issued.
-    `options` are more arguments of the API server."""
+    `options` are more arguments of the API server, `controllers` of the controller manager."""
 
     feature_gates: Mapping[str, bool] = field(default_factory=dict)
     verify_kubelets: bool = False
     options: Sequence[str] = ()
+    controllers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Arguments:
             *("--use-service-account-credentials", f"--service-account-private-key-file={self._file('sa.key')}"),
             *(f"--root-ca-file={self._file('ca.crt')}", f"--cluster-signing-cert-file={self._file('ca.crt')}"),
             f"--cluster-signing-key-file={self._file('ca.key')}",
+            *self.settings.controllers,
         ]
 
     def _scheduler(self) -> list[str]:

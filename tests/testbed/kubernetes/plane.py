@@ -47,13 +47,14 @@ class ControlPlane:
         *,
         verify_kubelets: bool = False,
         options: Sequence[str] = (),
+        controllers: Sequence[str] = (),
     ) -> None:
         self.programs = programs()
         self.directory = Path(tempfile.mkdtemp(prefix="fnk-"))
         self._ports = {name: reserve() for name in (*COMPONENTS, PEERS)}
         self._starter = ThreadPoolExecutor(1)
         self._authority = Authority(self.directory)
-        settings = Settings(dict(feature_gates or {}), verify_kubelets, options)
+        settings = Settings(dict(feature_gates or {}), verify_kubelets, options, controllers)
         self.components = self._components(settings)
         self.started_in = 0.0
         """Seconds from nothing to ready."""

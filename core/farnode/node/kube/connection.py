@@ -26,11 +26,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import getproxies, proxy_bypass
 
 import yaml
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException, kube_config, load_kube_config
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
+from yarl import URL
 
 from farnode.errors import Invalid
 
@@ -121,7 +123,7 @@ class Connection:
                 until = await self._configure(configuration, scratch)
                 return self._as_access(configuration, until)
             except _BROKEN as error:
-                raise Invalid(f"kubeconfig {self._path()}", str(error) or "is incomplete") from error
+                raise Invalid(self._source(), str(error) or "is incomplete") from error
             finally:
                 kube_config._cleanup_temp_files()  # the library remembers files, which go with the directory
 
@@ -142,6 +144,9 @@ class Connection:
         named = self._kubeconfig or os.environ.get("KUBECONFIG")
         return not named and "KUBERNETES_SERVICE_HOST" in os.environ
 
+    def _source(self) -> str:
+        return f"service account {self._service_account}" if self._in_cluster() else f"kubeconfig {self._path()}"
+
     def _path(self) -> str:
         return str(self._kubeconfig or os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser())
 
@@ -153,7 +158,7 @@ class Connection:
             tls=held.tls if held and held.keys == keys else _tls(found),
             keys=keys,
             server_name=found.tls_server_name,
-            proxy=found.proxy,
+            proxy=found.proxy or _proxy(found),
             authorization=(found.api_key.get("BearerToken") or "").strip() or None,
             until=until,
         )
@@ -164,6 +169,13 @@ def _digest(found: Configuration) -> bytes:
     for path in (found.ssl_ca_cert, found.cert_file, found.key_file):
         digest.update(hashlib.sha256(Path(path).read_bytes() if path else b"").digest())
     return digest.digest()
+
+
+def _proxy(found: Configuration) -> str | None:
+    """From the environment, as kubectl takes it; never for what is on this machine."""
+    url = URL(str(found.host))
+    local = url.host in ("localhost", "::1") or str(url.host).startswith("127.")
+    return None if local or proxy_bypass(str(url.host)) else getproxies().get(url.scheme)
 
 
 def _tls(found: Configuration) -> ssl.SSLContext | None:

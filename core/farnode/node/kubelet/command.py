@@ -5,14 +5,16 @@ What is wrong before the upgrade is answered with HTTP, which clients show; afte
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
 from farnode.client.execution import ExecSession
-from farnode.errors import Invalid
+from farnode.errors import Invalid, Transient
 from farnode.node.kubelet import requests, spdy_peer, status, websocket_peer
 from farnode.node.kubelet.connection import connected
 from farnode.node.kubelet.conversation import converse
@@ -41,6 +43,8 @@ class Wanted:
         return cls(stdin, stdout, stderr and not tty, tty)
 
 
+_OPENING = 30.0
+"""Seconds the site has to join a client to a container."""
 Begin = Callable[[], Awaitable[ExecSession]]
 
 
@@ -71,8 +75,16 @@ class Commands:
     async def _serve(self, request: web.Request, wanted: Wanted, begin: Begin) -> web.StreamResponse:
         carry = _by_websocket if is_websocket(request) else _by_spdy
         with self._streams.admitted():
-            async with await begin() as session:
-                return await carry(request, wanted, session)
+            async with AsyncExitStack() as stack:
+                return await carry(request, wanted, await _entered(stack, begin))
+
+
+async def _entered(stack: AsyncExitStack, begin: Begin) -> ExecSession:
+    try:
+        async with asyncio.timeout(_OPENING):
+            return await stack.enter_async_context(await begin())
+    except TimeoutError:
+        raise Transient("the site did not answer in time") from None
 
 
 async def _by_websocket(request: web.Request, wanted: Wanted, session: ExecSession) -> web.StreamResponse:

@@ -73,7 +73,7 @@ class _Last:
     cores: float | None
 
 
-class _Node:
+class Account:
     """What one virtual node remembers between two samples."""
 
     def __init__(self, at: float) -> None:
@@ -108,7 +108,7 @@ class Usage:
     def __init__(self, pods: Pods, nodes: Sequence[str], clock: Callable[[], float] = time.time) -> None:
         self._pods = pods
         self._clock = clock
-        self._nodes = {name: _Node(clock()) for name in nodes}
+        self._nodes = {name: Account(clock()) for name in nodes}
         self._samples: dict[str, NodeSample] = {}
         self._turns = {name: asyncio.Lock() for name in nodes}
 

@@ -84,22 +84,28 @@ def _merged(pod: Json, before: Json, site: Json, at: float | None) -> Json:
 
 
 def _conditions(pod: Json, before: Json, site: Json, at: float | None) -> list[Json]:
-    found = {one["type"]: one for one in site.get("conditions") or ()}
-    others = [one for one in before.get("conditions") or () if one["type"] not in found and one["type"] != RESIZE]
+    """What others wrote stays as it is, also where the site's status was made with it."""
+    known, told = _by_type(before), _by_type(site)
+    found = {kind: one for kind, one in told.items() if one != known.get(kind)}
+    others = [one for kind, one in known.items() if kind not in found and kind != RESIZE]
     if gates := [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()]:
-        found["Ready"] = _ready(gates, found, others)
+        found["Ready"] = _ready(gates, told, others)
+        others = [one for one in others if one["type"] != "Ready"]
     if words := infeasible(pod):
         found[RESIZE] = {"type": RESIZE, "status": "True", "reason": "Infeasible", "message": words}
-    known = {one["type"]: one for one in before.get("conditions") or ()}
     generation = pod["metadata"].get("generation")
     return others + [_dated(one, known.get(kind, {}), generation, at) for kind, one in found.items()]
 
 
-def _ready(gates: list[str], found: Mapping[str, Json], others: Iterable[Json]) -> Json:
+def _by_type(status: Json) -> dict[str, Json]:
+    return {one["type"]: one for one in status.get("conditions") or ()}
+
+
+def _ready(gates: list[str], told: Mapping[str, Json], others: Iterable[Json]) -> Json:
     """The conditions of readiness gates are the cluster's, so that the site does not know whether they hold."""
-    if found["ContainersReady"]["status"] != "True":
-        return found["Ready"]
-    return {"type": "Ready", **ready(gates, {"status": "True"}, [*others, *found.values()])}
+    if told["ContainersReady"]["status"] != "True":
+        return told["Ready"]
+    return {"type": "Ready", **ready(gates, {"status": "True"}, [*others, *told.values()])}
 
 
 def _dated(condition: Json, before: Json, generation: int | None, at: float | None) -> Json:

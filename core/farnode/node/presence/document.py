@@ -75,7 +75,9 @@ class Document:
             "labels": {key: kept.get(key) for key in {**present, **kept} if present.get(key) != kept.get(key)},
             "annotations": {APPLIED: annotation},
         }
-        return {"metadata": metadata} | ({} if left == there else {"spec": {"taints": list(left.values())}})
+        if left == there:
+            return {"metadata": metadata}
+        return {"metadata": metadata, "spec": {"taints": ownership.unchanged(left, node["spec"].get("taints") or ())}}
 
     def changed_status(self, node: Json, at: float, heartbeat: bool = False) -> Json | None:
         """A strategic merge patch of the status, None where it says all there is to say. `heartbeat`: say it again."""

@@ -24,7 +24,7 @@ __all__ = ["Endpoint", "Pace", "Presence", "Taken"]
 
 _NODES = "/api/v1/nodes"
 _PAUSES = Patience(total=math.inf, first=0.1, most=15.0)
-_REFUSED = 30.0
+_REFUSED = 15.0
 """Seconds until something is tried again that the API server refused."""
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Pace:
 
 
 class Taken(Permanent):
-    """The name belongs to a node that lives and is not one of ours."""
+    """The name belongs to a node that is none of ours, and a machine or alive."""
 
 
 class Presence:
@@ -61,6 +61,7 @@ class Presence:
         self._pace = pace or Pace()
         self._document = Document(settings, endpoint)
         self._lease = NodeLease(api, settings.name, clock)
+        self._newest = 0
         self._ours = ""
         self._may_taint = True
         self._said = -math.inf
@@ -86,8 +87,23 @@ class Presence:
         await self._claim()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch())
-            tasks.create_task(self._lease.keep(lambda: self.node))
+            tasks.create_task(self._lease.keep())
             tasks.create_task(self._keep())
+
+    def _see(self, node: Json) -> None:
+        """The answer to a call may come later than what the watch tells of a change after it."""
+        if _version(node) < self._newest:
+            return
+        self._newest = _version(node)
+        self.node = node
+        if node["metadata"]["uid"] == self._ours:
+            self._lease.belong_to(node)
+        self._news.set()
+
+    def _miss(self) -> None:
+        self.node = None
+        self._lease.belong_to(None)
+        self._news.set()
 
     def _know(self, known: Known) -> None:
         if known != self._document.known:
@@ -101,14 +117,14 @@ class Presence:
             with suppress(NotFound):
                 found = await self._api.get(self._path)
                 await self._check(found)
-                self.node = found
+                self._see(found)
 
         await self._insist(look)
 
     async def _check(self, node: Json) -> None:
-        if applied(node) is None and await self._lease.lives():
+        if applied(node) is None and (_is_machine(node) or await self._lease.lives()):
             raise Taken(
-                f"there is a node {self._name} in the cluster, it is alive and none of farnode's: "
+                f"there is a node {self._name} in the cluster that is none of farnode's, and it is a machine or alive: "
                 "choose another name, or remove that node first"
             )
         self._ours = node["metadata"]["uid"]
@@ -123,7 +139,7 @@ class Presence:
                 raise
             except Transient as error:
                 await trial.pause(error)
-            except Conflict:
+            except (Conflict, NotFound):
                 await self._wait(1.0)  # for the watch to tell what it is now
             except FarnodeError as error:
                 _log.error("node %s: %s", self._name, error)
@@ -134,13 +150,13 @@ class Presence:
         async with aclosing(reflect(self._api, _NODES, query)) as changes:
             async for change in changes:
                 match change:
-                    case Listed(objects):
-                        self.node = objects[0] if objects else None
-                    case Put(node):
-                        self.node = node
-                    case Gone(node) if self.node and self.node["metadata"]["uid"] == node["metadata"]["uid"]:
-                        self.node = None
-                self._news.set()
+                    case Listed([]):
+                        self._miss()
+                    case Listed([node]) | Put(node):
+                        self._see(node)
+                    case Gone(node) if _version(node) > self._newest:
+                        self._newest = _version(node)
+                        self._miss()
 
     async def _keep(self) -> None:
         await self._observed.wait()
@@ -168,8 +184,9 @@ class Presence:
 
     async def _publish(self) -> None:
         if self.node is None:
-            self.node = await self._api.create(_NODES, self._document.created(self._clock()))
-            self._ours = self.node["metadata"]["uid"]
+            made = await self._api.create(_NODES, self._document.created(self._clock()))
+            self._ours = made["metadata"]["uid"]
+            self._see(made)
             _log.info("node %s was created", self._name)
         else:
             if self.node["metadata"]["uid"] != self._ours:
@@ -180,14 +197,22 @@ class Presence:
     async def _update(self, node: Json) -> None:
         status = self._document.changed_status(node, self._clock(), heartbeat=True)
         assert status
-        self.node = await self._api.patch(f"{self._path}/status", status)
-        patch = self._document.changed(self.node, self._may_taint)
-        if not patch:
-            return
+        node = await self._api.patch(f"{self._path}/status", status)
+        patch = self._document.changed(node, self._may_taint)
         try:
-            self.node = await self._api.patch(self._path, patch, Patch.MERGE)
+            self._see(await self._api.patch(self._path, patch, Patch.MERGE) if patch else node)
         except Denied as error:
-            if not self._may_taint or "spec" not in patch:
+            if not self._may_taint or not patch or "spec" not in patch:
                 raise
             self._may_taint = False  # as a Node's own identity; the condition NetworkUnavailable makes a taint instead
             _log.info("node %s keeps its taints: %s", self._name, error)
+
+
+def _is_machine(node: Json) -> bool:
+    """Whether a kubelet registered it, be it down now: a virtual node has no machine."""
+    return bool(((node.get("status") or {}).get("nodeInfo") or {}).get("machineID"))
+
+
+def _version(node: Json) -> int:
+    """Greater for what is newer (Kubernetes, "Resource versions": they may be compared as numbers)."""
+    return int(node["metadata"]["resourceVersion"])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from farnode.client.patience import Patience, Trial
@@ -30,29 +31,43 @@ class NodeLease:
         self._name = name
         self._path = f"{_NAMESPACE}/{name}"
         self._clock = clock
+        self._owner: str | None = None
+        self._owned = asyncio.Event()
 
-    async def renew(self, node: Json | None) -> None:
-        """Once. The garbage collector removes it together with `node`, its owner."""
-        body = self._document(node)
+    def belong_to(self, node: Json | None) -> None:
+        """The garbage collector removes it together with that object; the next renewal is at once when it is another
+        one."""
+        owner = node["metadata"]["uid"] if node else None
+        if owner != self._owner:
+            self._owner = owner
+            self._owned.set()
+
+    async def renew(self) -> None:
+        """Once."""
+        body = self._document()
         try:
             await self._api.patch(self._path, body, Patch.MERGE)
         except NotFound:
             await self._api.create(_NAMESPACE, body)
 
-    async def keep(self, node: Callable[[], Json | None]) -> None:
-        """Until it is cancelled."""
+    async def keep(self) -> None:
+        """From when there is a node until it is cancelled."""
         trial = Trial(_PAUSES)
+        await self._owned.wait()
         while True:
+            self._owned.clear()
             try:
                 async with asyncio.timeout(PERIOD):
-                    await self.renew(node())
+                    await self.renew()
             except (FarnodeError, TimeoutError) as error:
                 words = str(error) or "the API server takes too long"
                 _log.warning("the Lease of node %s could not be renewed: %s", self._name, words)
                 await trial.pause(error if isinstance(error, Transient) else Transient(words))
             else:
                 trial.succeeded()
-                await asyncio.sleep(PERIOD)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PERIOD):
+                        await self._owned.wait()
 
     async def lives(self) -> bool:
         """Whether somebody renewed it before it ran out."""
@@ -65,10 +80,10 @@ class NodeLease:
         renewed = datetime.fromisoformat(spec["renewTime"]).timestamp()
         return self._clock() < renewed + (spec.get("leaseDurationSeconds") or DURATION)
 
-    def _document(self, node: Json | None) -> Json:
+    def _document(self) -> Json:
         metadata: Json = {"name": self._name}
-        if node is not None:
-            owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": node["metadata"]["uid"]}
+        if self._owner is not None:
+            owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": self._owner}
             metadata["ownerReferences"] = [owner]
         renewed = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {

@@ -17,6 +17,8 @@ from farnode.node.kube.failures import Json
 APPLIED = "farnode.io/applied"
 """The annotation; a Node without it is not ours."""
 
+Taints = dict[tuple[str, str], Json]
+"""By key and effect."""
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -51,9 +53,16 @@ def merged(present: Mapping[K, V], before: Mapping[K, V], wanted: Mapping[K, V])
     return {key: value for key, value in chosen.items() if value is not None}
 
 
-def by_identity(taints: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Json]:
-    """A taint is known by its key and effect; `timeAdded` is the API server's."""
+def by_identity(taints: Iterable[Mapping[str, Any]]) -> Taints:
+    """Without `timeAdded`, which is for who evicts."""
     return {
         (taint["key"], taint["effect"]): {key: taint[key] for key in ("key", "value", "effect") if taint.get(key)}
         for taint in taints
     }
+
+
+def unchanged(wanted: Taints, present: Iterable[Json]) -> list[Json]:
+    """As a list; those that are there already as they are, with `timeAdded`."""
+    whole = {identity: taint for taint in present for identity in by_identity([taint])}
+    there = by_identity(whole.values())
+    return [whole[key] if there.get(key) == taint else taint for key, taint in wanted.items()]

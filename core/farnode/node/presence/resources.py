@@ -30,7 +30,8 @@ def capacity(offers: Iterable[Offer], settings: NodeSettings) -> dict[str, str]:
     """All of them; a node of an offer counts as often as jobs may be queued at once, where that is less."""
     sums: Counter[str] = Counter()
     for offer in offers:
-        nodes = min(offer["nodes"], offer.get("max_submit") or offer["nodes"])
+        limit = offer.get("max_submit")
+        nodes = offer["nodes"] if limit is None else min(offer["nodes"], limit)
         for name, amount in _of_one(offer):
             sums[name] += amount * nodes
     found = {name: _quantity(name, int(amount * settings.queue_depth)) for name, amount in sums.items()}
