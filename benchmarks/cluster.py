@@ -55,8 +55,8 @@ def cluster() -> Iterator[Node]:
     settings = {"quotas": {"podsPerOwner": 100_000}}
     with ControlPlane() as plane, EmbeddedSite(settings, gpus=0) as site:
         node = Node(plane, site)
-        node.begin()
         try:
+            node.begin()
             yield node
         except BaseException:
             print(node.said(), file=sys.stderr)

@@ -49,6 +49,8 @@ WHOLE = {"resources": {"requests": {"cpu": "200"}}}
 """A container beside which there is no room for another such."""
 TOKEN = {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
 MOUNT = {"volumeMounts": [{"name": "token", "mountPath": "/run/token"}]}
+WARM = 200
+"""Pods after which all connections are there and all is loaded."""
 REST = 0.1
 """CPU seconds of a second in which the node has nothing to do but what it does all the time."""
 PATIENCE = 120.0
@@ -205,9 +207,9 @@ async def memory(bench: Bench) -> dict[str, float]:
 
 
 async def warm(bench: Bench, name: str) -> None:
-    """A pilot is there afterwards, and all is loaded."""
+    """A pilot is there afterwards."""
     async with bench.part(name) as namespace:
-        await kube.flood(bench.kube, namespace, exiting(20, NODE))
+        await kube.flood(bench.kube, namespace, exiting(WARM, NODE))
 
 
 async def settled(node: Node) -> float:

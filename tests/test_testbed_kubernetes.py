@@ -15,7 +15,7 @@ from tests.testbed import TestbedError, wait_until
 from tests.testbed.kubernetes import COMPONENTS, HELM, KUBERNETES, ControlPlane, programs
 from tests.testbed.machine import start_time
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]  # the first one on a machine builds Kubernetes
 
 ROOT = Path(__file__).parents[1]
 NODE = {

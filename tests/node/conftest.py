@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,17 @@ from tests.testbed.kubernetes import ControlPlane
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+HERE = Path(__file__).parent
+BUILDING = 900.0
+"""Seconds for a test here that has no limit of its own: the first on a machine waits until Kubernetes is built."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("system") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(BUILDING))
 
 
 @pytest.fixture(scope="package")

@@ -139,8 +139,8 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            made = [f"test-{number + 1}" for number in range(self._namespaces)]
-            self.kubectl("delete", "namespaces", "--ignore-not-found", "--timeout=120s", *made, timeout=150)
+            if made := [f"test-{number + 1}" for number in range(self._namespaces)]:
+                self.kubectl("delete", "namespaces", "--ignore-not-found", "--timeout=120s", *made, timeout=150)
         finally:
             self._open.close()
 

@@ -216,6 +216,30 @@ def test_a_deleted_node_is_there_again_and_its_pods_live(stack: Stack, kubectl: 
     assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
 
 
+def test_a_cordoned_node_takes_no_pods_until_it_is_uncordoned(stack: Stack, kubectl: Kubectl) -> None:
+    kubectl("cordon", NODE)
+    try:
+        kubectl.run("patient", "true")
+        reported(kubectl, "patient", "FailedScheduling")
+        assert "nodeName" not in kubectl.get("pod", "patient")["spec"]
+    finally:
+        kubectl("uncordon", NODE)
+    assert kubectl.ended("patient")["status"]["phase"] == "Succeeded"
+
+
+def test_a_drained_pod_is_evicted_with_its_grace(stack: Stack, kubectl: Kubectl) -> None:
+    kubectl.running("drained", "trap 'echo goodbye; exit 0' TERM; sleep 1000 & wait")
+    kubectl("label", "pod", "drained", f"drain={kubectl.namespace}")
+    try:
+        with kubectl.popen("logs", "-f", "drained", stdout=-1) as following:
+            kubectl("drain", NODE, "--force", f"--pod-selector=drain={kubectl.namespace}")
+            out, _ = following.communicate(timeout=30)
+    finally:
+        kubectl("uncordon", NODE)
+    assert out == b"goodbye\n"
+    assert kubectl.gone("pod", "drained")
+
+
 # ---- what is measured ------------------------------------------------------------------------------------------------
 
 

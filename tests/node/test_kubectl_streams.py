@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from tests.node.kubectl import Kubectl
+from tests.node.stack import Stack
 
 pytestmark = pytest.mark.system
 
@@ -215,3 +217,16 @@ def test_a_port_where_nobody_listens_says_so(kubectl: Kubectl) -> None:
                 assert connection.recv(1) == b""
             _, said = process.communicate(timeout=30)
     assert b"no process of the pod listens there" in said
+
+
+# ---- who may ask -----------------------------------------------------------------------------------------------------
+
+
+def test_only_the_api_server_is_served_by_a_node_that_shows_what_the_authority_issued(plain_stack: Stack) -> None:
+    node, directory = plain_stack.node, plain_stack.plane.directory
+    url = f"https://{node.address}:{node.port}/pods"
+    stranger = ssl.create_default_context(cafile=str(plain_stack.plane.authority))
+    assert httpx.get(url, verify=stranger, timeout=30).status_code == 401
+    known = ssl.create_default_context(cafile=str(plain_stack.plane.authority))
+    known.load_cert_chain(directory / "kubelet-client.crt", directory / "kubelet-client.key")
+    assert httpx.get(url, verify=known, timeout=30).json()["kind"] == "PodList"

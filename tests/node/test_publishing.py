@@ -312,6 +312,16 @@ def test_a_pod_is_not_resized() -> None:
     assert {"type": "PodResizePending", "$patch": "delete"} in body["status"]["conditions"]
 
 
+def test_a_pod_that_is_not_at_the_site_yet_may_be_resized() -> None:
+    small, large = ({"requests": {"cpu": cpu}} for cpu in ("1", "2"))
+    given = pod(containers=[container(resources=small)])
+    held = accepted(given, waiting(given, "ContainerCreating", "", T0))
+    held["spec"]["containers"][0]["resources"] = large
+    status = published(held, view(site(held, "Running", RUNNING)), 0.0)
+    assert status["containerStatuses"][0]["resources"] == large
+    assert "PodResizePending" not in [one["type"] for one in status["conditions"]]
+
+
 def test_ephemeral_containers_wait() -> None:
     given = pod(ephemeralContainers=[container("debugger")])
     status = published(given, view(site(given, "Running", RUNNING)), 0.0)

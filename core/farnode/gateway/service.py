@@ -312,6 +312,7 @@ class Gateway:
         view = SiteView(
             name=self._facts.site,
             version=version("farnode"),
+            time=at,
             provider=self._facts.provider,
             draining=self._planner.draining,
             healthy=problem is None,

@@ -220,10 +220,11 @@ class NodeHoursView(TypedDict, total=False):
 class SiteView(TypedDict, total=False):
     """`offers` are model.offer.Offer. `allocations`, `waiting` and `nodeHours` are the caller's and those shared by all
     owners, with a token of role admin everybody's; `waiting` has the largest groups, and the rest as one. `calls` is
-    absent where the batch system need not be spared any."""
+    absent where the batch system need not be spared any. `time` is the gateway's clock, in seconds since the epoch."""
 
     name: str
     version: str
+    time: float
     provider: str
     draining: bool
     healthy: bool

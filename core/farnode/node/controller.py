@@ -32,6 +32,8 @@ MISSING_AGAIN, REFUSED_AGAIN = 30.0, 300.0
 """Seconds until a pod is tried again that lacks something, and that the site refused, while nothing seems to change."""
 PAUSE = 1.0
 """Seconds before a watch of the site that broke is begun again."""
+APART = 3.0
+"""Seconds by which clocks differ before the site's times are corrected; less is what an answer may take."""
 REFUSED = "SiteRefused"
 
 
@@ -130,7 +132,9 @@ class Controller:
 
     def _site_is(self, view: SiteView | None, problem: str) -> None:
         """Pods it refused are offered again when it offers something else; those that wait for it are told why."""
-        before, self._terms = self._terms, reconcile.Terms(self._terms.absence, self._terms.skew, problem)
+        before = self._terms
+        skew = before.skew if view is None else _skew(self._clock() - view.get("time", self._clock()), before.skew)
+        self._terms = reconcile.Terms(before.absence, skew, problem)
         offers = None if view is None else (view.get("offers"), view.get("runtimes"), view.get("draining"))
         changed = view is not None and offers != self._offers
         if changed:
@@ -146,9 +150,8 @@ class Controller:
         entry = self.mirror.entries.get(uid)
         if entry is None:
             return
-        if entry.offered:
-            entry.stale_inputs = True
-        elif entry.held is not None and not entry.held.refused:
+        entry.stale_inputs = True
+        if entry.held is not None and not entry.held.refused:
             entry.held = None
         self._queue.add(uid)
 
@@ -213,6 +216,7 @@ class Controller:
         pod = entry.pod
         if pod is None:
             return
+        entry.stale_inputs = False
         try:
             found = await self._inputs.collect(pod)
         except Missing as missing:
@@ -335,6 +339,11 @@ class Controller:
             if key not in entry.told:
                 self._events.tell(pod, note["kind"], note["reason"], note["message"], note["at"] + self._terms.skew)
         entry.told = frozenset(notes)
+
+
+def _skew(measured: float, before: float) -> float:
+    """Whole seconds, and as they were unless the clocks have parted: each other value would be news of every pod."""
+    return before if abs(measured - before) < APART else float(round(measured))
 
 
 def _path(pod: Json) -> str:

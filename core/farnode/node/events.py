@@ -26,7 +26,7 @@ from farnode.node.pods.event import Event, document, event_of
 
 Json = dict[str, Any]
 
-RATE, BURST = 10.0, 50
+RATE, BURST = 20.0, 100
 """Of Events of one kind, Normal or Warning, that a process writes: in a second, and at once."""
 WAITING = 1000
 """Of one kind, that wait to be written."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from farnode.errors import FarnodeError, NotFound, Permanent
+from farnode.errors import FarnodeError, NotFound, Permanent, Transient
 from farnode.node.kube.api import KubeApi
 from farnode.node.kube.failures import Conflict
 
@@ -52,7 +52,8 @@ class Leader:
     async def acquire(self) -> None:
         """Return when this process holds the Lease."""
         while not await self._tried(RENEW * 2):
-            await asyncio.sleep(min(RENEW, max(0.1, self._seen[1] + DURATION - self._elapsed())))
+            left = self._seen[1] + DURATION - self._elapsed()
+            await asyncio.sleep(left if 0 < left < RENEW else RENEW)
         log.info("%s leads", self.identity)
 
     async def hold(self) -> None:
@@ -65,15 +66,26 @@ class Leader:
             if self._held is None or self._elapsed() + RENEW >= until:
                 raise Permanent("another process leads now, or the API server could not be reached for too long")
 
+    def check(self) -> None:
+        """Transient when another process may lead by now: one that was frozen, with its host or in a debugger, goes on
+        where it was before it can notice."""
+        if self._elapsed() - self._renewed > DEADLINE:
+            raise Transient("the Lease of this process has run out")
+
     async def release(self) -> None:
-        """So that the next need not wait. What is held is asked for, as a renewal may have been cut short."""
+        """So that the next need not wait."""
         try:
-            lease = await self._api.get(f"{self._leases}/{self._name}")
-            if lease["spec"].get("holderIdentity") == self.identity:
-                spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._api.replace(f"{self._leases}/{self._name}", {**lease, "spec": spec})
-        except FarnodeError as error:
-            log.info("the Lease was not given back: %s", error)
+            async with asyncio.timeout(RENEW):
+                await self._release()
+        except (FarnodeError, TimeoutError) as error:
+            log.info("the Lease was not given back: %s", error or "no answer")
+
+    async def _release(self) -> None:
+        """What is held is asked for, as a renewal may have been cut short."""
+        lease = await self._api.get(f"{self._leases}/{self._name}")
+        if lease["spec"].get("holderIdentity") == self.identity:
+            spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            await self._api.replace(f"{self._leases}/{self._name}", {**lease, "spec": spec})
 
     async def _tried(self, seconds: float) -> bool:
         """Whether it is ours now."""

@@ -77,25 +77,25 @@ async def _run(config: NodeConfig) -> None:
         server = _server(config, api, certificate, events, controllers)
         for running in (certificate.run(), events.run(), server.serve()):
             tasks.create_task(running)
-        async with _leading(api, config.election), AsyncExitStack() as stack, asyncio.TaskGroup() as acting:
-            await _nodes(config, api, certificate, events, stack, controllers)
+        async with _leading(api, config.election) as mine, AsyncExitStack() as stack, asyncio.TaskGroup() as acting:
+            await _nodes(config, mine, certificate, events, stack, controllers)
             for controller in controllers.values():
                 acting.create_task(controller.run())
             log.info("virtual nodes %s: kubelet API at %s", ", ".join(controllers), address)
 
 
 @asynccontextmanager
-async def _leading(api: KubeApi, election: Election | None) -> AsyncIterator[None]:
-    """Entered when this process may act; who is inside is cancelled when it may no longer."""
+async def _leading(api: KubeApi, election: Election | None) -> AsyncIterator[KubeApi]:
+    """Entered when this process may act, by the KubeApi it gives; who is inside is cancelled when it may no longer."""
     if election is None:
-        yield
+        yield api
         return
     leader = Leader(api, election.namespace, election.name)
     await leader.acquire()
     try:
         async with asyncio.TaskGroup() as tasks:
             holding = tasks.create_task(leader.hold())
-            yield
+            yield api.guarded(leader.check)
             holding.cancel()
     finally:
         await leader.release()

@@ -40,6 +40,8 @@ class Entry:
     raw_view: bytes | None = None
     gone: bool = False
     """The API server said that its object is gone: it is not merely missing from a list."""
+    unsure: bool = False
+    """It was offered, and no answer came."""
     offered: bool = False
     """The site took it, though its view may not have come yet."""
     ran: bool = False
@@ -48,11 +50,15 @@ class Entry:
     inputs_known: bool = False
     """Whether this process has gathered what the pod refers to, and hears of changes."""
     stale_inputs: bool = False
+    inputs: int = 0
+    """The newest version of them that the site was heard to have."""
     ended_by: list[int | None] = field(default_factory=list)
     """The graces with which the site was told to end it."""
     purged: bool = False
     tolerates: bool = False
     published: float = 0.0
+    unkept: Json | None = None
+    """A patch of its status that the API server took and made nothing of, or refused."""
     told: frozenset[tuple[float, str, str]] = frozenset()
     """The notes of its view that were made Events: when, why, what."""
 
@@ -116,7 +122,7 @@ class Mirror:
         entry, version = self.entry(uid, now), _version(pod)
         if version >= entry.version and not entry.gone:
             metadata.pop("managedFields", None)
-            entry.raw_pod, entry.version = orjson.dumps(pod), version
+            entry.raw_pod, entry.version = _kept(pod), version
             self._names[metadata["namespace"], metadata["name"]] = uid
         return uid
 
@@ -132,7 +138,7 @@ class Mirror:
     def _drop(self, uid: str) -> None:
         entry = self.entries[uid]
         pod = entry.pod
-        entry.raw_pod = None
+        entry.raw_pod, entry.version = None, 0
         if pod is not None:
             key = pod["metadata"]["namespace"], pod["metadata"]["name"]
             if self._names.get(key) == uid:
@@ -156,7 +162,7 @@ class Mirror:
         if view.get("node") != self.node:
             return None
         entry = self.entry(view["uid"], now)
-        entry.raw_view = orjson.dumps(view)
+        entry.raw_view = _kept(view)
         entry.offered = True
         entry.ran = entry.ran or view.get("attempt", 0) > 0
         return entry.uid
@@ -168,6 +174,11 @@ class Mirror:
             return None
         entry.raw_view, entry.offered = None, False
         return uid
+
+
+def _kept(document: Any) -> bytes:
+    """As JSON, copied: orjson gives its result in a buffer that stays several times as large."""
+    return bytes(memoryview(orjson.dumps(document)))
 
 
 def _version(pod: Json) -> int:

@@ -10,11 +10,12 @@ and why what happened while it was away needs no rule of its own. Never twice an
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from farnode.model.api import PodView
-from farnode.node.mirror import Entry
+from farnode.node.mirror import Entry, Held
 from farnode.node.pods.publishing import failed, patch, published, waiting
 from farnode.node.pods.refusal import rejected, replaced_for_ever
 from farnode.node.pods.tolerations import tolerated
@@ -28,6 +29,9 @@ WORDS_EVERY = 10.0
 LASTING = 30.0
 """Seconds a pod is there before what only lasting ones need is seen to: that it outlasts its node's process, and, where
 another process handed it over, that changes of what it refers to are heard of."""
+
+ADOPTION = 120
+"""Seconds over which a new process does the latter, pod by pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +127,28 @@ def _unwanted(entry: Entry, view: PodView | None, api_known: bool, site_known: b
 
 def _not_there(entry: Entry, pod: Json, now: float) -> Step:
     """The site does not know it, or not yet."""
-    over = pod.get("status", {}).get("phase") in ENDED
+    metadata, over = pod["metadata"], pod.get("status", {}).get("phase") in ENDED
+    deleting = "deletionTimestamp" in metadata
     if entry.offered:
         return Wait()
-    if "deletionTimestamp" in pod["metadata"]:
-        return Remove() if over else _write(pod, rejected(pod, "Deleted", "it was deleted before it began")) or Remove()
+    if deleting and entry.unsure:
+        return End(metadata.get("deletionGracePeriodSeconds"))
     if over:
-        return Wait()
+        return _removal(pod) if deleting else Wait()
     if entry.ran or _has_run(pod):
         words = "the site no longer knows this pod, which has run there: whether it ended well is not known"
-        return _write(pod, failed(pod, "NotFoundAtSite", words, now)) or Wait()
-    held = entry.held
+        step = _write(entry, pod, failed(pod, "NotFoundAtSite", words, now))
+        return step or (_removal(pod) if deleting else Wait())
+    if deleting:
+        return _write(entry, pod, rejected(pod, "Deleted", "it was deleted before it began")) or _removal(pod)
+    return _held_back(entry, pod, entry.held, now)
+
+
+def _held_back(entry: Entry, pod: Json, held: Held | None, now: float) -> Step:
     if held is None or now >= held.until:
         return Offer()
     if held.refused and not replaced_for_ever(pod):
-        return _write(pod, rejected(pod, held.reason, held.message)) or Wait()
+        return _write(entry, pod, rejected(pod, held.reason, held.message)) or Wait()
     step = _publish(entry, pod, waiting(pod, held.reason, held.message, now), now)
     return step if isinstance(step, Publish) else Wait(held.until)
 
@@ -149,21 +160,24 @@ def _there(entry: Entry, pod: Json, view: PodView, terms: Terms, now: float) -> 
         grace = metadata.get("deletionGracePeriodSeconds") if deleting else None
         if (deleting or over) and grace not in entry.ended_by:
             return End(grace)
-        unheard = not entry.inputs_known and now >= entry.since + LASTING
-        if (entry.stale_inputs or unheard) and not deleting:
-            return Update()
     step = _publish(entry, pod, published(pod, view, terms.skew, at=now), now)
     if isinstance(step, Publish):
         return step
     if deleting and view["ended"]:
-        return Remove()
-    if deleting or over or view["ended"] or (entry.tolerates and entry.inputs_known):
+        return _removal(pod)
+    if deleting or over or view["ended"]:
         return step
-    due = entry.since + LASTING
-    if now < due:
-        return Wait(due if step.until is None else min(due, step.until))
-    body = None if entry.tolerates else tolerated(pod, terms.absence)
-    return step if body is None else Tolerate(body)
+    if entry.stale_inputs or (not entry.inputs_known and now >= _adoption(entry)):
+        return Update()
+    if now >= entry.since + LASTING and not entry.tolerates and (body := tolerated(pod, terms.absence)) is not None:
+        return Tolerate(body)
+    due = [at for at in (step.until, entry.since + LASTING, _adoption(entry)) if at is not None and at > now]
+    return Wait(min(due, default=None))
+
+
+def _adoption(entry: Entry) -> float:
+    """When it is seen to that changes of what it refers to are heard of: not of all pods of a node at once."""
+    return entry.since + LASTING + zlib.crc32(entry.uid.encode()) % ADOPTION
 
 
 def _waiting_for_site(pod: Json, terms: Terms, now: float) -> Json:
@@ -174,7 +188,7 @@ def _waiting_for_site(pod: Json, terms: Terms, now: float) -> Json:
 
 
 def _publish(entry: Entry, pod: Json, status: Json, now: float) -> Publish | Wait:
-    step = _write(pod, status)
+    step = _write(entry, pod, status)
     if step is None:
         return Wait()
     before: Json = pod.get("status", {})
@@ -187,9 +201,18 @@ def _publish(entry: Entry, pod: Json, status: Json, now: float) -> Publish | Wai
     return step if now >= due else Wait(due)
 
 
-def _write(pod: Json, status: Json) -> Publish | None:
+def _write(entry: Entry, pod: Json, status: Json) -> Publish | None:
+    """None, too, where the API server made nothing of it: an older one does not know all that there is to tell."""
     body = patch(pod, status)
-    return None if body is None else Publish(body)
+    return None if body is None or body == entry.unkept else Publish(body)
+
+
+def _removal(pod: Json) -> Step:
+    """Once: of a pod with finalizers the API server then keeps the object until the last of them is taken off (its
+    grace is 0), and removes it itself."""
+    metadata = pod["metadata"]
+    asked = metadata.get("finalizers") and metadata.get("deletionGracePeriodSeconds") == 0
+    return Wait() if asked else Remove()
 
 
 def _reasons(status: Json) -> set[tuple[str, str]]:

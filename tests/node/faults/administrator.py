@@ -72,6 +72,7 @@ class Administrator:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self.api.__aexit__(None, None, None)
+        await asyncio.sleep(0.1)  # for the loop to close what was cut off, which nobody can wait for
 
     def wait(self, work: Coroutine[Any, Any, T], patience: float = PATIENCE) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(patience)

@@ -23,7 +23,7 @@ def rng() -> random.Random:
     return random.Random(seed)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def strict() -> Iterator[Cluster]:
     """Who is not heard of for 20 s is given up, and its pods are evicted 3 s later."""
     options = [f"--default-{what}-toleration-seconds={TOLERATED}" for what in ("not-ready", "unreachable")]
@@ -32,7 +32,7 @@ def strict() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def pair() -> Iterator[Cluster]:
     """Two node processes, of which one acts."""
     with Cluster(Terms(node={"election": {"namespace": "kube-system"}}, replicas=2)) as cluster:

@@ -21,7 +21,7 @@ CUT = 15.0
 AT_ONCE = 10
 """Pods that are made or deleted by one deed."""
 POLICIES = ("Never", "Never", "OnFailure")
-SHORTEST, LONGEST = 8.0, 35.0
+SHORTEST, LONGEST = 8.0, 20.0
 
 
 class Turmoil:

@@ -45,7 +45,7 @@ async def test_output_errors_and_exit_code(kubelet: Serving) -> None:
         assert not socket.compress
         assert await socket.receive_bytes() == b"\x01"
         channels = await received(socket)
-    assert (channels[1], channels[2]) == (b"out\n", b"err\n")
+    assert [channels[1], channels[2]] == [b"out\n", b"err\n"]
     assert json.loads(channels[3]) == {
         "metadata": {},
         "status": "Failure",

@@ -23,13 +23,14 @@ from tests.testbed.kubernetes.plane import ADMIN
 
 Json = dict[str, Any]
 OVER = ("Succeeded", "Failed")
-PAUSE, PATIENCE = 0.1, 60.0
+PAUSE = 0.1
 
 
 class Cluster:
     """The part of `Client` that declared scenarios use, over the API server. Threads may share it."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, patience: float) -> None:
+        self._patience = patience
         self._http = httpx.Client(base_url=plane.url, verify=_tls(plane), timeout=60.0)
         self._places: dict[str, tuple[str, str]] = {}
         self._namespaces = {"default"}
@@ -59,7 +60,7 @@ class Cluster:
         return _as_pod(found, self._call("GET", f"/api/v1/namespaces/{namespace}/events{query}")["items"])
 
     def wait(self, pod: Pod | str) -> Pod:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while not (now := self.pod(pod)).ended:
             assert time.monotonic() < deadline, story(now)
             time.sleep(PAUSE)
@@ -102,7 +103,7 @@ class ClusterStage(Stage):
     def __init__(self, site: GatewaySite, stack: Stack, plane: ControlPlane) -> None:
         super().__init__(site, stack)
         self.client.close()
-        self.cluster = Cluster(plane)
+        self.cluster = Cluster(plane, site.patience)
         self.administrator = site.client(ADMINISTRATOR)
         self.client = cast("Client", self.cluster)
 

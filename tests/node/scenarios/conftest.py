@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.node import chart
 from tests.node.scenarios.cluster import ClusterStage
-from tests.node.stack import NodeProcess
+from tests.node.stack import NODE, NodeProcess
 from tests.scenarios.conftest import begin_selected
 from tests.scenarios.stacks import STACKS
 from tests.sites import wait_until
@@ -23,8 +24,9 @@ PLAYED = [stack for stack in STACKS if stack.name in ("embedded", "apptainer")]
 @pytest.fixture(scope="package", params=PLAYED, ids=lambda stack: stack.name)
 def stage(request: pytest.FixtureRequest) -> Iterator[ClusterStage]:
     site = request.getfixturevalue(f"{request.param.site}_site")
+    site.patience = 240.0  # the Events of a hundred pods that begin together wait for their turn
     with ControlPlane() as plane:
-        node = NodeProcess(plane, site, plane.kubeconfig)
+        node = NodeProcess(plane, site, chart.identity(plane, [NODE]))
         owner = site.state.stat()  # tokens are the gateway's, whoever issues them
         for path in site.state.glob("tokens.*"):
             os.chown(path, owner.st_uid, owner.st_gid)

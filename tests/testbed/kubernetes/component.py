@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -6,6 +6,7 @@ generated client 2.9 ms and in lightkube's 2.0 ms.
 
 from __future__ import annotations
 
+import copy
 import enum
 import math
 from collections import Counter
@@ -46,6 +47,13 @@ class KubeApi:
     def __init__(self, connection: Connection) -> None:
         self.calls: Counter[str] = Counter()
         self._transport = Transport(connection)
+        self._check: Callable[[], None] = lambda: None
+
+    def guarded(self, check: Callable[[], None]) -> KubeApi:
+        """The same one for who may not always write: an error of `check` is raised in place of a call that would."""
+        found = copy.copy(self)
+        found._check = check
+        return found
 
     async def __aenter__(self) -> Self:
         await self._transport.open()
@@ -101,6 +109,8 @@ class KubeApi:
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
     ) -> Json:
+        if method != "GET":
+            self._check()
         self.calls[f"{verb} {_resource(path)}"] += 1
         content = None if body is None else orjson.dumps(body)
         return _document(await self._transport.call(method, path, query, content, content_type))

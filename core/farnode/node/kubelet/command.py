@@ -18,7 +18,7 @@ from farnode.errors import Invalid, Transient
 from farnode.node.kubelet import requests, spdy_peer, status, websocket_peer
 from farnode.node.kubelet.connection import connected
 from farnode.node.kubelet.conversation import converse
-from farnode.node.kubelet.pipes import Upgrade
+from farnode.node.kubelet.pipes import upgraded
 from farnode.node.kubelet.pods import Pods
 from farnode.node.kubelet.spdy_peer import SpdyPeer
 from farnode.node.kubelet.streams import Streams
@@ -97,9 +97,7 @@ async def _by_websocket(request: web.Request, wanted: Wanted, session: ExecSessi
 
 async def _by_spdy(request: web.Request, wanted: Wanted, session: ExecSession) -> web.StreamResponse:
     protocol = negotiated(request, spdy_peer.PROTOCOLS)
-    upgrade = Upgrade(request)
-    await upgrade.accept(protocol)
-    async with connected(upgrade) as connection:
+    async with upgraded(request, protocol) as upgrade, connected(upgrade) as connection:
         kinds = spdy_peer.kinds(
             protocol, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
         )

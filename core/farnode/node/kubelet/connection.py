@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from farnode.node.kubelet import spdy
 from farnode.node.kubelet.inbox import Inbox
@@ -92,7 +92,8 @@ class SpdyConnection:
 
     async def refuse(self, stream: SpdyStream) -> None:
         self._forget(stream)
-        await self._pipe.send(spdy.reset(stream.number, spdy.PROTOCOL_ERROR))
+        with suppress(ConnectionError):
+            await self._pipe.send(spdy.reset(stream.number, spdy.PROTOCOL_ERROR))
 
     async def ping(self) -> None:
         """The answer does not matter: to a client that is gone it cannot be sent for long."""

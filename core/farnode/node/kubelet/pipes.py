@@ -5,13 +5,15 @@ own StreamReader and StreamWriter on it, which bring back-pressure in both direc
 (`request.protocol.set_parser`), but it is made for its WebSocket reader and not documented; and `websockets` refuses a
 subprotocol with a slash. Nothing is lost between: the protocol is exchanged before the 101 is sent, and a client may
 send nothing of the new protocol before it has that. aiohttp's protocol goes on to own the connection: it learns that
-it was lost (the handler is cancelled then) and closes it when the handler returns. TLS has no half-closed connections,
-and in Python 3.11 its transport must not be written to after it was closed twice; nothing here closes it.
+it was lost; the handler is cancelled then. TLS has no half-closed connections, and in Python 3.11 its transport must
+not be written to after it was closed, once here and once by aiohttp: `send` sees to that.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Protocol
 
@@ -45,28 +47,27 @@ class _Upgraded(asyncio.StreamReaderProtocol):
 
 
 class Upgrade:
-    """A request answered with 101, and the connection as a Pipe afterwards. `response` is for aiohttp, which closes the
-    connection when the handler returns it."""
+    """A request answered with 101, and the connection as a Pipe afterwards. `response` is what the handler returns."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, transport: asyncio.Transport) -> None:
         self._request = request
-        self.response = web.StreamResponse(status=HTTPStatus.SWITCHING_PROTOCOLS)
-        self.response.force_close()
-
-    async def accept(self, protocol: str) -> None:
-        """`protocol` is the one chosen of X-Stream-Protocol-Version."""
-        transport = self._request.transport
-        if transport is None:
-            raise ConnectionResetError("the client has gone")
         self._reader = asyncio.StreamReader(_CHUNK)
         wire = _Upgraded(self._reader, transport.get_protocol())
         transport.set_protocol(wire)
         wire.connection_made(transport)
         self._writer = asyncio.StreamWriter(transport, wire, self._reader, asyncio.get_running_loop())
+        self.response = web.StreamResponse(status=HTTPStatus.SWITCHING_PROTOCOLS)
         self.response.headers.update({"Connection": "Upgrade", "Upgrade": SPDY})
+
+    async def accept(self, protocol: str) -> None:
         if protocol:
             self.response.headers["X-Stream-Protocol-Version"] = protocol
+        self.response.force_close()
         await self.response.prepare(self._request)
+
+    def close(self) -> None:
+        """What was sent still reaches the client."""
+        self._writer.close()
 
     async def receive(self) -> bytes:
         return await self._reader.read(_CHUNK)
@@ -76,6 +77,20 @@ class Upgrade:
             raise ConnectionResetError("the client has gone")
         self._writer.write(data)
         await self._writer.drain()
+
+
+@asynccontextmanager
+async def upgraded(request: web.Request, protocol: str) -> AsyncIterator[Upgrade]:
+    """The connection of a request while this is entered; `protocol` is the one chosen of
+    X-Stream-Protocol-Version."""
+    if request.transport is None:
+        raise ConnectionResetError("the client has gone")
+    upgrade = Upgrade(request, request.transport)
+    try:
+        await upgrade.accept(protocol)
+        yield upgrade
+    finally:
+        upgrade.close()
 
 
 class Tunnel:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from farnode.node.kubelet import native_forward, requests, spdy_forward, websocket_peer
 from farnode.node.kubelet.forwarding import Ports
-from farnode.node.kubelet.pipes import Tunnel, Upgrade
+from farnode.node.kubelet.pipes import Tunnel, upgraded
 from farnode.node.kubelet.pods import Pods
 from farnode.node.kubelet.streams import Streams
 from farnode.node.kubelet.upgrades import SPDY, is_websocket, negotiated, offered_protocols
@@ -35,9 +35,8 @@ class PortForwards:
 
 async def _spdy(request: web.Request, ports: Ports) -> web.StreamResponse:
     protocol = negotiated(request, (PROTOCOL,))
-    upgrade = Upgrade(request)
-    await upgrade.accept(protocol)
-    await spdy_forward.serve(upgrade, ports)
+    async with upgraded(request, protocol) as upgrade:
+        await spdy_forward.serve(upgrade, ports)
     return upgrade.response
 
 

@@ -146,6 +146,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except FarnodeError as error:
         return requests.failure(error)
+    except ConnectionError:
+        return web.Response(status=503, text="the client has gone")  # which reaches nobody
 
 
 async def _healthy(_: web.Request) -> web.Response:

@@ -13,18 +13,18 @@ _LISTS = (("initContainers", "initContainerStatuses"), ("containers", "container
 _EPHEMERAL = "ephemeral containers are not possible at a site; use kubectl exec into a container of the pod"
 
 
-def container_statuses(pod: Json, site: Mapping[str, Any]) -> Json:
-    """The lists of a v1.PodStatus, in the order of the spec."""
+def container_statuses(pod: Json, told: Mapping[str, Any], at_site: bool) -> Json:
+    """The lists of a v1.PodStatus, in the order of the spec, from those of `told`."""
     spec, before = pod["spec"], pod.get("status") or {}
     found: Json = {}
     for containers, key in _LISTS:
-        told, known = _by_name(site.get(key)), _by_name(before.get(key))
-        if listed := [
-            _status(pod, one, told[one["name"]], known.get(one["name"], {}))
+        now, known = _by_name(told.get(key)), _by_name(before.get(key))
+        listed = [
+            {**_status(pod, one, now[name], known.get(name, {})), **resources(one, known.get(name, {}), at_site)}
             for one in spec.get(containers) or ()
-            if one["name"] in told
-        ]:
-            found[key] = listed
+            if (name := one["name"]) in now
+        ]
+        found |= {key: listed} if listed else {}
     if ephemeral := spec.get("ephemeralContainers"):
         found["ephemeralContainerStatuses"] = [_ephemeral(one) for one in ephemeral]
     return found
@@ -33,8 +33,8 @@ def container_statuses(pod: Json, site: Mapping[str, Any]) -> Json:
 def _status(pod: Json, container: Json, told: Json, known: Json) -> Json:
     ended = (known.get("state") or {}).get("terminated")
     if ended and "terminated" not in (told.get("state") or {}) and not _may_leave(pod, container, ended["exitCode"]):
-        told = {**known, "restartCount": told["restartCount"], "lastState": told.get("lastState") or {}}
-    return {**told, **resources(container, known)}
+        return {**known, "restartCount": told["restartCount"], "lastState": told.get("lastState") or {}}
+    return told
 
 
 def _may_leave(pod: Json, container: Json, code: int) -> bool:

@@ -20,7 +20,7 @@ from farnode.node.pods.containers import container_statuses
 from farnode.node.pods.difference import difference
 from farnode.node.pods.resizing import infeasible
 from farnode.node.pods.skew import corrected
-from farnode.node.pods.waiting import told, waiting_words
+from farnode.node.pods.waiting import waiting_words, with_words
 
 Json = dict[str, Any]
 
@@ -41,8 +41,8 @@ def published(pod: Json, view: PodView, skew: float, words: str = "", at: float 
     if site.get("phase") in ENDED and not view.get("ended", True):
         site |= {key: before.get(key) for key in _OF_PHASE}  # as the kubelet: not before its last process is gone
     if site.get("phase", "Pending") == "Pending":
-        site = told(site, words or waiting_words(view, skew, at))
-    return _merged(pod, before, site, at)
+        site = with_words(site, words or waiting_words(view, skew, at))
+    return _merged(pod, before, site, at, at_site=True)
 
 
 def patch(pod: Json, status: Json) -> Json | None:
@@ -56,7 +56,7 @@ def waiting(pod: Json, reason: str, message: str, at: float | None = None) -> Js
     before: Json = pod.get("status") or {}
     if before.get("phase") in ENDED:
         return before
-    return _merged(pod, before, waiting_status(_outline(pod), reason, message, before, at), at)
+    return _merged(pod, before, waiting_status(_outline(pod), reason, message, before, at), at, at_site=False)
 
 
 def failed(pod: Json, reason: str, message: str, at: float) -> Json:
@@ -64,22 +64,22 @@ def failed(pod: Json, reason: str, message: str, at: float) -> Json:
     before: Json = pod.get("status") or {}
     if before.get("phase") in ENDED:
         return before
-    return _merged(pod, before, failed_status(_outline(pod), before, reason, message, at), at)
+    return _merged(pod, before, failed_status(_outline(pod), before, reason, message, at), at, at_site=False)
 
 
 def _ended_before(pod: Json, before: Json, site: Json) -> Json:
     """A phase that is final stays, whoever wrote it; only how the containers ended may still become known."""
-    return before | container_statuses(pod, site) if site.get("phase") in ENDED else before
+    return before | container_statuses(pod, site, True) if site.get("phase") in ENDED else before
 
 
-def _merged(pod: Json, before: Json, site: Json, at: float | None) -> Json:
+def _merged(pod: Json, before: Json, told: Json, at: float | None, at_site: bool) -> Json:
     others = {key: value for key, value in before.items() if key not in (*_OURS, *_LISTS)}
-    status = others | {key: site[key] for key in _OURS if site.get(key)} | container_statuses(pod, site)
+    status = others | {key: told[key] for key in _OURS if told.get(key)} | container_statuses(pod, told, at_site)
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
-    if "qosClass" in site:
-        status.setdefault("qosClass", site["qosClass"])  # the API server's own, which may not change
-    status["conditions"] = _conditions(pod, before, site, at)
+    if "qosClass" in told:
+        status.setdefault("qosClass", told["qosClass"])  # the API server's own, which may not change
+    status["conditions"] = _conditions(pod, before, told, at)
     return status
 
 

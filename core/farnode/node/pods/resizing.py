@@ -15,10 +15,13 @@ Json = dict[str, Any]
 _LISTS = (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses"))
 
 
-def resources(container: Mapping[str, Any], before: Mapping[str, Any]) -> Json:
-    """The part of a container's status about them; `before`: the status the API server has of it."""
+def resources(container: Mapping[str, Any], before: Mapping[str, Any], at_site: bool) -> Json:
+    """The part of a container's status about them; `before`: the status the API server has of it. Until a pod is at the
+    site it may change."""
     if "resources" in before:
         return {key: before[key] for key in ("resources", "allocatedResources") if key in before}
+    if not at_site:
+        return {}
     asked = {key: given for key, given in (container.get("resources") or {}).items() if key in ("requests", "limits")}
     return {"resources": asked, **({"allocatedResources": asked["requests"]} if asked.get("requests") else {})}
 

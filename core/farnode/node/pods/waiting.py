@@ -29,7 +29,7 @@ def waiting_words(view: PodView, skew: float, at: float | None) -> str:
     return f"waiting {place}{reason}{start}"
 
 
-def told(status: Mapping[str, Any], words: str) -> Json:
+def with_words(status: Mapping[str, Any], words: str) -> Json:
     """The status of a pod that waits, with these words where it and its containers say no more than that they wait."""
     if not words:
         return dict(status)
