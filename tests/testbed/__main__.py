@@ -1,5 +1,5 @@
 """``python -m tests.testbed site up|down|shell``: a site in a box by hand; ``kubernetes up``: a control plane;
-``demo`` shows farnode on a site; ``clean`` removes what was built."""
+``cluster up``: one with a site as its node; ``demo`` shows farnode on a site; ``clean`` removes what was built."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.testbed import host, registry
 from tests.testbed.machine import USERS
@@ -100,9 +101,15 @@ def kubernetes(options: argparse.Namespace) -> int:
     bring_up()
 
 
+def cluster(options: argparse.Namespace) -> int:
+    from tests.node.foreground import up as bring_up  # which needs farnode installed here
+
+    bring_up(options.announce)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m tests.testbed", description=__doc__)
-    things = top.add_subparsers(required=True, metavar="site|kubernetes|demo|clean")
+    things = top.add_subparsers(required=True, metavar="site|kubernetes|cluster|demo|clean")
     site = things.add_parser("site", help="a Slurm site").add_subparsers(required=True, metavar="up|down|shell")
 
     def add(name: str, action: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -123,6 +130,11 @@ def parser() -> argparse.ArgumentParser:
     brought = plane.add_subparsers(required=True, metavar="up")
     text = "bring a control plane up; it lasts as long as this command"
     brought.add_parser("up", help=text, description=text).set_defaults(action=kubernetes)
+    whole = things.add_parser("cluster", help="a Kubernetes cluster with a site as its node")
+    text = "bring a cluster up; it lasts as long as this command"
+    bring = whole.add_subparsers(required=True, metavar="up").add_parser("up", help=text, description=text)
+    bring.add_argument("--announce", type=Path, help="a file to write when it is up, instead of standard output")
+    bring.set_defaults(action=cluster)
     show = things.add_parser("demo", help="farnode demo on a site that is brought up for it, and taken down after")
     show.add_argument("argument", nargs="*", help="for farnode demo, after --")
     show.set_defaults(action=demo)

@@ -13,6 +13,7 @@ from farnode.cli.copy import copy
 from farnode.cli.delete import delete
 from farnode.cli.demo.command import demo
 from farnode.cli.describe import describe
+from farnode.cli.dev import dev
 from farnode.cli.doctor import doctor
 from farnode.cli.execute import execute
 from farnode.cli.forward import port_forward
@@ -84,5 +85,6 @@ for _command in (
     node,
     doctor,
     demo,
+    dev,
 ):
     main.add_command(_command)

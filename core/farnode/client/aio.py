@@ -73,7 +73,8 @@ class AsyncClient:
 
     async def offer(self, bundles: Sequence[intake.Document]) -> list[Verdict]:
         """Hands bundle documents over, each pod for itself: the gateway's verdict of each, in their order; nothing is
-        withdrawn because another one is refused. What is "accepted" is durable."""
+        withdrawn because another one is refused. What is "accepted" is durable; "unknown" is what the gateway failed
+        at, which says nothing against the pod."""
         return await submission.offer(self._transport, self._patience, bundles)
 
     async def update_inputs(self, pod: Pod | str, version: int, inputs: Mapping[str, Any]) -> int:

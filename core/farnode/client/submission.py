@@ -8,8 +8,8 @@ from functools import partial
 from farnode.client import intake
 from farnode.client.intake import Document
 from farnode.client.patience import Patience
-from farnode.client.transport import Transport
-from farnode.errors import Invalid, Permanent
+from farnode.client.transport import Defect, TooLarge, Transport
+from farnode.errors import Invalid
 from farnode.model.api import Deletion, Verdict
 
 
@@ -28,7 +28,7 @@ async def submit(transport: Transport, patience: Patience, documents: Sequence[D
 
 async def offer(transport: Transport, patience: Patience, documents: Sequence[Document]) -> list[Verdict]:
     """The gateway's verdicts, one for each. Where it refuses a request as a whole, what it refuses is found by halves
-    and is "invalid" alone."""
+    and is "invalid" alone; "unknown" is what it failed at, which says nothing against the pod."""
     verdicts: list[Verdict] = []
     for batch in intake.batches(documents):
         verdicts += await _offer(transport, patience, batch)
@@ -38,16 +38,20 @@ async def offer(transport: Transport, patience: Patience, documents: Sequence[Do
 async def _offer(transport: Transport, patience: Patience, batch: Sequence[Document]) -> list[Verdict]:
     try:
         answer = await patience.keep_trying(partial(transport.call, "POST", "/v1/pods", {"bundles": batch}))
-    except (Invalid, Permanent) as error:
+    except (Invalid, TooLarge, Defect) as error:
         if len(batch) == 1:
-            field = error.field if isinstance(error, Invalid) else ""
-            words = error.problem if isinstance(error, Invalid) else str(error)
-            return [Verdict(uid=batch[0]["pod"]["metadata"]["uid"], verdict="invalid", field=field, message=words)]
+            return [_judgement(batch[0]["pod"]["metadata"]["uid"], error)]
         half = len(batch) // 2
         parts = batch[:half], batch[half:]
         return [verdict for part in parts for verdict in await _offer(transport, patience, part)]
     verdicts: list[Verdict] = answer["verdicts"]
     return verdicts
+
+
+def _judgement(uid: str, error: Invalid | TooLarge | Defect) -> Verdict:
+    if isinstance(error, Invalid):
+        return Verdict(uid=uid, verdict="invalid", field=error.field, message=error.problem)
+    return Verdict(uid=uid, verdict="unknown" if isinstance(error, Defect) else "invalid", message=str(error))
 
 
 async def withdraw(transport: Transport, patience: Patience, accepted: Sequence[Verdict]) -> None:

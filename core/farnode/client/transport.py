@@ -6,7 +6,7 @@ httpcore and not httpx: its import costs half as much, a request a sixth less, a
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -29,6 +29,14 @@ _AT_ONCE = 8  # requests: more would cost connections and gain nothing
 
 class Gone(FarnodeError):
     """The events asked for are no longer kept; never leaves the client."""
+
+
+class TooLarge(Permanent):
+    """What was sent is more than the gateway takes."""
+
+
+class Defect(Permanent):
+    """The gateway failed at it."""
 
 
 class Transport:
@@ -98,12 +106,15 @@ def failure(status: int, headers: Headers, content: bytes) -> FarnodeError:
         return Gone(words)
     if status in _TRANSIENT:
         return Transient(words, retry_after=_retry_after(headers))
-    return Permanent(words)
+    return _PERMANENT.get(status, Permanent)(words)
 
 
 def _retry_after(headers: Headers) -> float | None:
     value = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
     return float(value) if value.isdigit() else None
+
+
+_PERMANENT: Mapping[int, type[Permanent]] = {413: TooLarge, 500: Defect}
 
 
 @contextmanager

@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from farnode.client.watching import Listing
 from farnode.errors import Denied, FarnodeError, Invalid, NotFound, Transient
-from farnode.model.api import EventView, SiteView
+from farnode.model.api import EventView, SiteView, Verdict
 from farnode.node import reconcile
 from farnode.node.events import Events
 from farnode.node.inputs import InputSource, Missing
@@ -19,7 +20,7 @@ from farnode.node.kube.api import KubeApi
 from farnode.node.kube.failures import Conflict
 from farnode.node.kube.watch import Gone, Listed, Put, reflect
 from farnode.node.mirror import Entry, Held, Json, Mirror
-from farnode.node.pods.bundle import bundle
+from farnode.node.pods.bundle import Found, bundle
 from farnode.node.presence.keeper import Presence
 from farnode.node.site import LOOK_EVERY, SiteLink
 from farnode.node.workqueue import WorkQueue
@@ -30,11 +31,17 @@ WORKERS = 256
 """Pods looked after at once; most of them wait for an answer."""
 MISSING_AGAIN, REFUSED_AGAIN = 30.0, 300.0
 """Seconds until a pod is tried again that lacks something, and that the site refused, while nothing seems to change."""
+AWAY_AGAIN = 5.0
+"""Seconds until a pod is offered again to a site that did not answer; that took some seconds already."""
+COLLECTING = 30.0
+"""Seconds for reading what a pod refers to."""
 PAUSE = 1.0
 """Seconds before a watch of the site that broke is begun again."""
 APART = 3.0
 """Seconds by which clocks differ before the site's times are corrected; less is what an answer may take."""
-REFUSED = "SiteRefused"
+REFUSED, FAILED, CREATING = "SiteRefused", "SiteFailed", "ContainerCreating"
+EVENTS = {"Scheduled": "SiteBound", "FailedScheduling": "SiteQueued"}
+"""Of the site's notes, those whose reason means something else in a cluster: there they are the scheduler's."""
 
 
 class Controller:
@@ -141,7 +148,7 @@ class Controller:
             self._offers = offers
         for uid, entry in self.mirror.entries.items():
             if changed and entry.held is not None and entry.held.refused:
-                entry.held = None
+                entry.held = replace(entry.held, until=0.0)  # and not None, for its Event has been told
                 self._queue.add(uid)
             elif before.unreachable != problem and not entry.offered:
                 self._queue.add(uid)
@@ -176,7 +183,7 @@ class Controller:
 
     async def _attend(self, uid: str) -> None:
         """Step after step until there is nothing to do now."""
-        written: reconcile.Step | None = None
+        written: reconcile.Publish | None = None
         while (entry := self.mirror.entries.get(uid)) is not None:
             now = self._clock()
             self._tell(entry)
@@ -189,9 +196,10 @@ class Controller:
                 self._inputs.release(uid)
                 self.mirror.forget(uid)
                 return
-            if step == written:
-                log.warning("pod %s: the API server keeps nothing of %s", uid, step)
-                return
+            if written is not None and step == written:
+                log.info("pod %s: the API server keeps nothing of %s", uid, written.patch)
+                entry.unkept, written = written.patch, None
+                continue
             written = step if isinstance(step, reconcile.Publish) else None
             await self._do(entry, step)
 
@@ -218,15 +226,30 @@ class Controller:
             return
         entry.stale_inputs = False
         try:
-            found = await self._inputs.collect(pod)
+            document = bundle(pod, await self._collect(pod))
+            entry.unsure = True
+            self._judged(entry, pod, await self.link.offer(document))
         except Missing as missing:
-            self._hold(
-                entry, pod, Held(missing.waiting, missing.message, self._clock() + MISSING_AGAIN), missing.reason
-            )
+            until = self._clock() + MISSING_AGAIN
+            self._hold(entry, pod, Held(missing.waiting, missing.message, until), missing.reason)
+        except Transient as error:
+            entry.held = Held(CREATING, str(error), self._clock() + AWAY_AGAIN)
+
+    async def _collect(self, pod: Json) -> Found:
+        """Not for ever, even where an object cannot be read for ever: the pod may be deleted meanwhile."""
+        try:
+            async with asyncio.timeout(COLLECTING):
+                return await self._inputs.collect(pod)
+        except TimeoutError:
+            raise Transient("what the pod refers to cannot be read: the API server does not give it") from None
+
+    def _judged(self, entry: Entry, pod: Json, verdict: Verdict) -> None:
+        words = str(Invalid(verdict.get("field", ""), verdict.get("message", "was refused")))
+        if verdict["verdict"] == "unknown":
+            self._hold(entry, pod, Held(CREATING, words, self._clock() + MISSING_AGAIN), FAILED)
             return
-        verdict = await self.link.offer(bundle(pod, found))
+        entry.unsure = False
         if verdict["verdict"] == "invalid":
-            words = str(Invalid(verdict.get("field", ""), verdict.get("message", "was refused")))
             self._hold(entry, pod, Held(REFUSED, words, self._clock() + REFUSED_AGAIN, refused=True), REFUSED)
         else:
             entry.offered, entry.inputs_known, entry.held = True, True, None
@@ -241,13 +264,14 @@ class Controller:
         entry.stale_inputs, entry.inputs_known = False, True
         if pod is None or view is None:
             return
+        version = max(entry.inputs, view.get("inputs", 0)) + 1
         try:
-            found = await self._inputs.collect(pod)
+            document = bundle(pod, await self._collect(pod))
+            inputs = {key: value for key, value in document.items() if key != "pod"}
+            entry.inputs = await self.link.client.update_inputs(entry.uid, version, inputs)
+            entry.stale_inputs = entry.stale_inputs or entry.inputs > version  # it had others: these are the newest
         except Missing:
             return  # what was there stays: so does the kubelet
-        inputs = {key: value for key, value in bundle(pod, found).items() if key != "pod"}
-        try:
-            await self.link.client.update_inputs(entry.uid, view.get("inputs", 0) + 1, inputs)
         except Transient:
             entry.stale_inputs = True
             raise  # and it comes again
@@ -255,7 +279,14 @@ class Controller:
             self._events.tell(pod, "Warning", "FailedUpdate", str(error), self._clock())
 
     async def _publish(self, entry: Entry, patch: Json) -> None:
-        await self._write(entry, "/status", patch)
+        try:
+            await self._write(entry, "/status", patch)
+        except Invalid as error:
+            pod = entry.pod
+            if pod is None or "deletionTimestamp" not in pod["metadata"]:
+                raise
+            log.warning("pod %s is deleted without a status that the API server refuses: %s", entry.uid, error)
+            entry.unkept = patch
         entry.published = self._clock()
 
     async def _tolerate(self, entry: Entry, patch: Json) -> None:
@@ -266,23 +297,31 @@ class Controller:
         entry.tolerates = True
 
     async def _write(self, entry: Entry, resource: str, patch: Json) -> None:
-        """Another pod of the same name, or none, is as good as done: the watch tells."""
+        """Another pod of the same name, or none, is as good as done."""
         pod = entry.pod
         if pod is None:
             return
         try:
             self.mirror.put_pod(await self._api.patch(_path(pod) + resource, patch), self._clock())
-        except (NotFound, Conflict) as error:
+        except (NotFound, Conflict, Denied) as error:
             await self._missed(entry, pod, error)
 
     async def _missed(self, entry: Entry, pod: Json, error: FarnodeError) -> None:
-        """A write that met another object: what is there now is asked for."""
+        """A write that met another object: what is there now is asked for. Denied is also what a node's own identity
+        hears of a pod of that name on another node."""
         log.debug("pod %s: %s", entry.uid, error)
-        now = await self._present(pod)
+        if await self._look(pod):
+            raise error if isinstance(error, Denied) else Transient(str(error))
+
+    async def _look(self, pod: Json) -> bool:
+        """Whether its object is there; the mirror then has it as it is."""
+        metadata = pod["metadata"]
+        now = await self._present(metadata["uid"], metadata["namespace"], metadata["name"])
         if now is None:
             self.mirror.remove_pod(pod)
         else:
             self.mirror.put_pod(now, self._clock())
+        return now is not None
 
     async def _end(self, entry: Entry, grace: int | None, purge: bool) -> None:
         verdict = await self.link.end(entry.uid, grace, purge)
@@ -290,6 +329,9 @@ class Controller:
         entry.purged = entry.purged or purge
         if verdict["verdict"] == "unknown":
             self.mirror.remove_view(entry.uid)
+        elif entry.unsure:
+            entry.offered = True
+        entry.unsure = False
 
     async def _remove(self, entry: Entry) -> None:
         pod = entry.pod
@@ -297,47 +339,45 @@ class Controller:
             return
         try:
             await self._api.delete(_path(pod), uid=entry.uid, grace=0)
-        except (NotFound, Conflict) as error:
+        except (NotFound, Conflict, Denied) as error:
             await self._missed(entry, pod, error)
         else:
-            self.mirror.remove_pod(pod)
+            if pod["metadata"].get("finalizers"):
+                await self._look(pod)
+            else:
+                self.mirror.remove_pod(pod)
 
     async def _confirm(self, entry: Entry) -> None:
         """By its name, which the site knows; another uid there is another pod."""
         view = entry.view
         if view is None:
             return
-        path = f"/api/v1/namespaces/{view['namespace']}/pods/{view['name']}"
-        try:
-            there = await self._api.get(path)
-        except NotFound:
+        there = await self._present(entry.uid, view["namespace"], view["name"])
+        if there is None:
             entry.gone = True
-            return
-        if there["metadata"]["uid"] == entry.uid:
-            self.mirror.put_pod(there, self._clock())
         else:
-            entry.gone = True
+            self.mirror.put_pod(there, self._clock())
 
-    async def _present(self, pod: Json) -> Json | None:
-        """The object as it is; None when it is gone, or another has its name."""
-        try:
-            there = await self._api.get(_path(pod))
-        except NotFound:
-            return None
-        return there if there["metadata"]["uid"] == pod["metadata"]["uid"] else None
+    async def _present(self, uid: str, namespace: str, name: str) -> Json | None:
+        """The object as it is; None when it is gone, or another has its name. It is listed: to a node's own identity
+        `get` of what is gone is denied (Kubernetes, "Using Node Authorization")."""
+        query = {"fieldSelector": f"spec.nodeName={self.mirror.node},metadata.name={name}"}
+        found = await self._api.get(f"/api/v1/namespaces/{namespace}/pods", query)
+        there = next((pod for pod in found["items"] if pod["metadata"]["uid"] == uid), None)
+        return None if there is None else {"apiVersion": "v1", "kind": "Pod", **there}
 
     def _tell(self, entry: Entry) -> None:
         """What the site noted becomes Events."""
-        view = entry.view
-        if view is not None and view["ended"]:
+        view, pod = entry.view, entry.pod
+        if (view or {}).get("ended") or (pod or {}).get("status", {}).get("phase") in reconcile.ENDED:
             self._inputs.release(entry.uid)
-        pod = entry.pod
         if view is None or pod is None:
             return
         notes = {(note["at"], note["reason"], note["message"]): note for note in view["notes"]}
         for key, note in notes.items():
             if key not in entry.told:
-                self._events.tell(pod, note["kind"], note["reason"], note["message"], note["at"] + self._terms.skew)
+                reason, at = EVENTS.get(note["reason"], note["reason"]), note["at"] + self._terms.skew
+                self._events.tell(pod, note["kind"], reason, note["message"], at)
         entry.told = frozenset(notes)
 
 

@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 Json = dict[str, Any]
 PATIENCE = 90.0
 LASTING = [f"lasting-{number}" for number in range(3)]
+HEALTHY = [f"healthy-{number}" for number in range(4)]
+"""So many that those which die are few: where more than half of a zone's nodes are dead, none of their pods is evicted
+(Kubernetes, "Nodes", rate limits on eviction)."""
 UNREACHABLE = ("farnode.io/site-unreachable", "NoSchedule")
 DEAD = ("node.kubernetes.io/unreachable", "NoExecute")
 FOREVER = "while [ ! -e {stop} ]; do sleep 0.5; done"
@@ -34,7 +37,7 @@ class Lasting:
     def __init__(self, cluster: Cluster, directory: Path) -> None:
         self.cluster, self.testimony = cluster, Testimony.at(directory / "testimony")
         self.stop = directory / "stop"
-        self.others = Neighbours(cluster.administrator, "healthy", "first", "second")
+        self.others = Neighbours(cluster.administrator, *HEALTHY, "first", "second")
         script = self.testimony.script(FOREVER.format(stop=self.stop))
         self.uids = {self.create(name, script, nodeName=NODE)["metadata"]["uid"] for name in LASTING}
         self.short_stop = directory / "short"

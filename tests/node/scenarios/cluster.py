@@ -12,6 +12,7 @@ import httpx
 
 from farnode import Client, FarnodeError, Invalid, NotFound, Pod
 from farnode.model.api import PodView
+from farnode.node.controller import EVENTS
 from tests.node.stack import NODE
 from tests.scenarios.observe import story
 from tests.scenarios.stacks import Stack
@@ -109,7 +110,7 @@ class ClusterStage(Stage):
 
     def told(self, pod: Pod) -> Pod:
         """The pod when each reason that the site noted is that of an Event."""
-        noted = {note["reason"] for note in self.administrator.pod(pod.uid).notes}
+        noted = {EVENTS.get(note["reason"], note["reason"]) for note in self.administrator.pod(pod.uid).notes}
         return self.until(pod, lambda now: noted <= {note["reason"] for note in now.notes}, f"tells of {noted}")
 
     def submit(self, documents: Iterable[Mapping[str, Any]], *, fit: bool = True) -> Pod:
