@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -19,7 +19,7 @@ from farnode.client.aio import AsyncClient
 from farnode.client.patience import Patience
 from farnode.errors import Transient
 from farnode.gateway.port import Caller
-from farnode.model.api import Verdict
+from farnode.model.api import EventView, PodView, Verdict
 from farnode.node import controller as module
 from farnode.node.controller import Controller
 from farnode.node.events import Events
@@ -137,7 +137,7 @@ def pod(**metadata: Any) -> Json:
 def see(controller: Controller, phase: str, attempt: int = 1, **more: Any) -> None:
     """The site tells of the pod."""
     view = {**view_of(pod(), phase, attempt), "node": NODE, **more}
-    controller._saw_view({"seq": 1, "type": "pod", "uid": UID, "pod": view})  # type: ignore[typeddict-item]
+    controller._saw_view(EventView(seq=1, type="pod", uid=UID, pod=cast("PodView", view)))
 
 
 async def test_a_pod_that_was_removed_by_force_is_ended_by_a_node_that_may_not_get_it(gateway: Gateway) -> None:

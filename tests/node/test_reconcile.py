@@ -54,7 +54,7 @@ class Cluster(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.clock = 1000.0
+        self.clock, self.lost = 1000.0, False
         self.numbers = itertools.count(1)
         self.api: dict[str, Json] = {}
         self.site: dict[str, Json] = {}
@@ -81,10 +81,12 @@ class Cluster(RuleBasedStateMachine):
         self.news_of_api.append(("gone", copy.deepcopy(pod)))
 
     @precondition(lambda self: len(self.api) < 2)
-    @rule(target=pods, refused=st.booleans(), owner=st.sampled_from(["", "ReplicaSet", "Job"]))
-    def create(self, refused: bool, owner: str) -> str:
+    @rule(target=pods, refused=st.booleans(), owner=st.sampled_from(["", "ReplicaSet", "Job"]), finalizer=st.booleans())
+    def create(self, refused: bool, owner: str, finalizer: bool) -> str:
         uid = f"00000000-0000-0000-0000-{next(self.numbers):012d}"
         metadata: Json = {"uid": uid, "name": f"p{uid[-4:]}", "namespace": "ns"}
+        if finalizer:
+            metadata["finalizers"] = ["example.org/f"]
         if owner:
             metadata["ownerReferences"] = [{"kind": owner, "apiVersion": "v1", "controller": True, "name": "o"}]
         spec = {"nodeName": NODE, "containers": [{"name": "main", "image": "i"}]}
@@ -97,14 +99,31 @@ class Cluster(RuleBasedStateMachine):
     @rule(uid=pods, grace=st.sampled_from([1, 30]))
     def ask_to_delete(self, uid: str, grace: int) -> None:
         if uid in self.api:
-            metadata = self.api[uid]["metadata"]
-            metadata |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace}
-            self._changed(self.api[uid])
+            self._mark(self.api[uid], grace)
+
+    def _mark(self, pod: Json, grace: int) -> None:
+        grace = min(grace, pod["metadata"].get("deletionGracePeriodSeconds", grace))
+        pod["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace}
+        self._changed(pod)
 
     @rule(uid=pods)
     def remove_by_force(self, uid: str) -> None:
         if uid in self.api:
+            self._delete(uid)
+
+    def _delete(self, uid: str) -> None:
+        """With a grace of 0: at once, but for finalizers."""
+        if self.api[uid]["metadata"].get("finalizers"):
+            self._mark(self.api[uid], 0)
+        else:
             self._take_out(uid)
+
+    @rule(uid=pods)
+    def finalize(self, uid: str) -> None:
+        if uid in self.api and self.api[uid]["metadata"].pop("finalizers", None):
+            self._changed(self.api[uid])
+            if self.api[uid]["metadata"].get("deletionGracePeriodSeconds") == 0:
+                self._take_out(uid)
 
     @rule(uid=pods)
     def progress(self, uid: str) -> None:
@@ -178,10 +197,11 @@ class Cluster(RuleBasedStateMachine):
             else:
                 self.mirror.remove_view(what)
 
-    @rule(uid=pods, seconds=st.sampled_from([0.0, 2.0, 40.0]), most=st.integers(1, 5))
-    def attend(self, uid: str, seconds: float, most: int) -> None:
-        """Some steps for one pod."""
+    @rule(uid=pods, seconds=st.sampled_from([0.0, 2.0, 40.0]), most=st.integers(1, 5), lost=st.booleans())
+    def attend(self, uid: str, seconds: float, most: int, lost: bool) -> None:
+        """Some steps for one pod. `lost`: the site takes what it is offered, but its answer does not arrive."""
         self.clock += seconds
+        self.lost = lost
         for _ in range(most):
             entry = self.mirror.entries.get(uid)
             if entry is None or not self._do(uid, decide(entry, True, True, Terms(600), self.clock)):
@@ -225,17 +245,24 @@ class Cluster(RuleBasedStateMachine):
         if (pod := self.api.get(uid)) is not None:
             assert "deletionTimestamp" in pod["metadata"]
             assert pod["status"]["phase"] in OVER
-            self._take_out(uid)
-        self.mirror.remove_pod(self._of(uid))
+            assert pod["metadata"]["deletionGracePeriodSeconds"] or not pod["metadata"].get("finalizers"), "again"
+            self._delete(uid)
+        if uid in self.api:
+            self.mirror.put_pod(copy.deepcopy(self.api[uid]), self.clock)
+        else:
+            self.mirror.remove_pod(self._of(uid))
 
     def _offer(self, uid: str) -> None:
         entry = self.mirror.entries[uid]
         if uid in self.refused:
             entry.held = Held("SiteRefused", "no", self.clock + 300, refused=True)
             return
-        entry.offered, entry.held = True, None
         if uid not in self.site:
             self._say(view_of(self._of(uid), "Pending", 0))
+        if self.lost:
+            entry.unsure, entry.held = True, Held("ContainerCreating", "the site is away", self.clock + 5)
+        else:
+            entry.unsure, entry.offered, entry.held = False, True, None
 
     def _write(self, pod: Json, body: Json) -> None:
         """As the API server merges: enough of it for what is written here."""
@@ -251,7 +278,8 @@ class Cluster(RuleBasedStateMachine):
         self.mirror.put_pod(copy.deepcopy(pod), self.clock)
 
     def _end(self, uid: str, purge: bool) -> None:
-        view = self.site.get(uid)
+        view, entry = self.site.get(uid), self.mirror.entries[uid]
+        entry.offered, entry.unsure = entry.offered or entry.unsure, False
         if view is None:
             self.mirror.remove_view(uid)
         elif view["ended"] and purge:
@@ -268,6 +296,9 @@ class Cluster(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When all has been heard and done, both sides agree."""
+        self.lost = False
+        for uid in list(self.api):
+            self.finalize(uid)
         for uid in list(self.site):
             for _ in range(3):
                 self.progress(uid)
@@ -356,7 +387,7 @@ def test_what_is_missing_from_a_list_is_asked_for_by_uid() -> None:
 
 def test_pods_of_others_at_the_site_are_none_of_ours() -> None:
     mirror, pod = world()
-    mirror.list_views([view_of(pod, "Running", 1) | {"node": "another"}], 0.0)  # type: ignore[list-item, arg-type]
+    mirror.list_views([view_of(pod, "Running", 1) | {"node": "another"}], 0.0)  # type: ignore[list-item]
     assert next_step(mirror) == reconcile.Offer()
 
 

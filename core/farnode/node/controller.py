@@ -13,7 +13,7 @@ from typing import Any
 from farnode.client.watching import Listing
 from farnode.errors import Denied, FarnodeError, Invalid, NotFound, Transient
 from farnode.model.api import EventView, SiteView, Verdict
-from farnode.node import reconcile
+from farnode.node import reconcile, tracing
 from farnode.node.events import Events
 from farnode.node.inputs import InputSource, Missing
 from farnode.node.kube.api import KubeApi
@@ -55,6 +55,7 @@ class Controller:
         events: Events,
         node: str,
         absence: int,
+        traces: tracing.Traces | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.mirror = Mirror(node)
@@ -63,6 +64,7 @@ class Controller:
         self._presence = presence
         self._events = events
         self._clock = clock
+        self._traces = traces
         self._terms = reconcile.Terms(absence)
         self._inputs = InputSource(api, self._inputs_changed, clock)
         self._queue = WorkQueue()
@@ -253,6 +255,7 @@ class Controller:
             self._hold(entry, pod, Held(REFUSED, words, self._clock() + REFUSED_AGAIN, refused=True), REFUSED)
         else:
             entry.offered, entry.inputs_known, entry.held = True, True, None
+            entry.accepted = entry.accepted or self._clock()
 
     def _hold(self, entry: Entry, pod: Json, held: Held, reason: str) -> None:
         if entry.held is None or entry.held.message != held.message:
@@ -288,6 +291,16 @@ class Controller:
             log.warning("pod %s is deleted without a status that the API server refuses: %s", entry.uid, error)
             entry.unkept = patch
         entry.published = self._clock()
+        self._trace(entry)
+
+    def _trace(self, entry: Entry) -> None:
+        """Once, when it is told that it runs, or that it has."""
+        pod = entry.pod
+        if self._traces is None or entry.traced or not entry.accepted or pod is None:
+            return
+        if pod["status"].get("phase") != "Pending":
+            entry.traced = True
+            self._traces.tell(pod, tracing.steps(pod, entry.since, entry.accepted, entry.published))
 
     async def _tolerate(self, entry: Entry, patch: Json) -> None:
         try:

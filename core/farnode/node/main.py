@@ -18,6 +18,7 @@ from pathlib import Path
 
 from farnode.client.aio import AsyncClient
 from farnode.errors import FarnodeError
+from farnode.node import tracing
 from farnode.node.certificate import ServingCertificate
 from farnode.node.config import Election, NodeConfig, VirtualNode, load
 from farnode.node.controller import Controller
@@ -115,7 +116,9 @@ async def _nodes(
         presence = Presence(api, _settings(node), Endpoint(config.kubelet.address, port), time.time)
         certificate.tell(presence.note_certificate)
         absence = int(node.tolerate_absence)
-        controllers[node.name] = Controller(api, SiteLink(client), presence, events, node.name, absence)
+        if (traces := tracing.configured(node.name)) is not None:
+            stack.callback(traces.close)
+        controllers[node.name] = Controller(api, SiteLink(client), presence, events, node.name, absence, traces)
 
 
 def _server(

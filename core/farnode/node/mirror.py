@@ -55,6 +55,9 @@ class Entry:
     ended_by: list[int | None] = field(default_factory=list)
     """The graces with which the site was told to end it."""
     purged: bool = False
+    accepted: float = 0.0
+    """When the site took it from this process."""
+    traced: bool = False
     tolerates: bool = False
     published: float = 0.0
     unkept: Json | None = None
