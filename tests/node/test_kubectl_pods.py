@@ -258,11 +258,15 @@ def test_a_busy_pods_cpu_is_measured(stack: Stack, kubectl: Kubectl) -> None:
 def test_what_runs_is_in_the_nodes_summary_and_list(stack: Stack, kubectl: Kubectl) -> None:
     kubectl.running("counted")
     raw = f"/api/v1/nodes/{NODE}/proxy"
-    summary = json.loads(kubectl("get", "--raw", f"{raw}/stats/summary").stdout)
-    listed = json.loads(kubectl("get", "--raw", f"{raw}/pods").stdout)
     mine = {"name": "counted", "namespace": kubectl.namespace}
-    assert summary["node"]["nodeName"] == NODE
-    assert [each for each in summary["pods"] if mine.items() <= each["podRef"].items()]
+
+    def counted() -> bool:
+        summary = json.loads(kubectl("get", "--raw", f"{raw}/stats/summary").stdout)
+        assert summary["node"]["nodeName"] == NODE
+        return any(mine.items() <= each["podRef"].items() for each in summary["pods"])
+
+    wait_until(counted, "it is among what is counted, which is looked at once a second")
+    listed = json.loads(kubectl("get", "--raw", f"{raw}/pods").stdout)
     assert [each for each in listed["items"] if mine.items() <= each["metadata"].items()]
 
 

@@ -420,3 +420,16 @@ def test_what_the_site_refuses_fails_or_waits_where_it_would_be_replaced_for_eve
     assert isinstance(step, reconcile.Publish)
     assert step.patch["status"].get("phase", "Pending") == "Pending"
     assert next_step(mirror, 300.0) == reconcile.Offer()
+
+
+def test_what_has_no_grace_left_is_the_api_servers_to_remove() -> None:
+    mirror, pod = world(phase="Succeeded")
+    mirror.list_views([], 0.0)
+    pod["metadata"] |= {
+        "deletionTimestamp": "1970-01-01T00:01:00Z",
+        "deletionGracePeriodSeconds": 0,
+        "resourceVersion": "8",
+    }
+    mirror.put_pod(copy.deepcopy(pod), 60.0)
+    assert next_step(mirror, 60.0) == reconcile.Wait(60.0 + reconcile.REMOVES_ITSELF)
+    assert next_step(mirror, 70.0) == reconcile.Remove()

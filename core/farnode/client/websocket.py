@@ -58,7 +58,8 @@ class WebSocket:
             if isinstance(event, CloseConnection):
                 await self._send(event.response())
                 return None
-            if isinstance(event, Ping):
+            if isinstance(event, Ping) and not self._sending.locked():
+                # else what is being sent shows that we live, and may wait for an output that nobody else receives
                 await self._send(event.response())
             elif isinstance(event, BytesMessage):
                 self._parts.append(bytes(event.data))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from farnode.model.api import PodView
@@ -30,6 +31,8 @@ LASTING = 30.0
 """Seconds a pod is there before what only lasting ones need is seen to: that it outlasts its node's process, and, where
 another process handed it over, that changes of what it refers to are heard of."""
 
+REMOVES_ITSELF = 10.0
+"""Seconds the API server has for it; it is asked to where it did not."""
 ADOPTION = 120
 """Seconds over which a new process does the latter, pod by pod."""
 
@@ -134,13 +137,13 @@ def _not_there(entry: Entry, pod: Json, now: float) -> Step:
     if deleting and entry.unsure:
         return End(metadata.get("deletionGracePeriodSeconds"))
     if over:
-        return _removal(pod) if deleting else Wait()
+        return _removal(pod, now) if deleting else Wait()
     if entry.ran or _has_run(pod):
         words = "the site no longer knows this pod, which has run there: whether it ended well is not known"
         step = _write(entry, pod, failed(pod, "NotFoundAtSite", words, now))
-        return step or (_removal(pod) if deleting else Wait())
+        return step or (_removal(pod, now) if deleting else Wait())
     if deleting:
-        return _write(entry, pod, rejected(pod, "Deleted", "it was deleted before it began")) or _removal(pod)
+        return _write(entry, pod, rejected(pod, "Deleted", "it was deleted before it began")) or _removal(pod, now)
     return _held_back(entry, pod, entry.held, now)
 
 
@@ -164,7 +167,7 @@ def _there(entry: Entry, pod: Json, view: PodView, terms: Terms, now: float) -> 
     if isinstance(step, Publish):
         return step
     if deleting and view["ended"]:
-        return _removal(pod)
+        return _removal(pod, now)
     if deleting or over or view["ended"]:
         return step
     if entry.stale_inputs or (not entry.inputs_known and now >= _adoption(entry)):
@@ -207,12 +210,16 @@ def _write(entry: Entry, pod: Json, status: Json) -> Publish | None:
     return None if body is None or body == entry.unkept else Publish(body)
 
 
-def _removal(pod: Json) -> Step:
-    """Once: of a pod with finalizers the API server then keeps the object until the last of them is taken off (its
-    grace is 0), and removes it itself."""
+def _removal(pod: Json, now: float) -> Step:
+    """An object whose grace is 0 the API server removes itself: in the next moment, or when the last finalizer is taken
+    off. In that moment it may have been killed."""
     metadata = pod["metadata"]
-    asked = metadata.get("finalizers") and metadata.get("deletionGracePeriodSeconds") == 0
-    return Wait() if asked else Remove()
+    if metadata.get("deletionGracePeriodSeconds") != 0:
+        return Remove()
+    if metadata.get("finalizers"):
+        return Wait()
+    due = datetime.fromisoformat(metadata["deletionTimestamp"]).timestamp() + REMOVES_ITSELF
+    return Wait(due) if now < due else Remove()
 
 
 def _reasons(status: Json) -> set[tuple[str, str]]:

@@ -42,10 +42,15 @@ class Stream:
         self._closed = False
         self._changed = asyncio.Event()
 
+    @property
+    def is_full(self) -> bool:
+        """The other side takes no more for now."""
+        return self._credit <= 0 and not self._closed
+
     async def send(self, channel: Channel, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            while self._credit <= 0 and not self._closed:
+            while self.is_full:
                 await self._wait()
             if self._closed:
                 raise StreamClosed

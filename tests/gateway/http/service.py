@@ -126,10 +126,10 @@ class Memory:
 
     async def attach(self, caller: Caller, uid: str, container: str, options: AttachOptions) -> Stream:
         self.attach_options.append(options)
-        return await self._serve(caller, uid, ["cat"])
+        return await self._serve(caller, uid, ["sleep" if container == "deaf" else "cat"])
 
     async def port(self, caller: Caller, uid: str, port: int) -> Stream:
-        return await self._serve(caller, uid, ["port"] if port == 80 else ["fail"])
+        return await self._serve(caller, uid, [{80: "port", 82: "sleep"}.get(port, "fail")])
 
     async def _serve(self, caller: Caller, uid: str, command: Sequence[str]) -> Stream:
         self._check(caller, uid)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, unix_connect
+from fastapi import FastAPI
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from farnode.gateway.http import Server
+from farnode.config.values import HostPort
+from farnode.gateway.http import Server, channels, serve
 from farnode.gateway.http.channels import status
+from farnode.gateway.tls import ensure_certificate, server_context
 from farnode.wire.link import WINDOW
 from tests.gateway.http.service import CHUNK, Memory
 from tests.gateway.http.test_http_server import settled
@@ -146,18 +151,60 @@ async def test_a_slow_reader_stops_the_runner(server: Server, service: Memory) -
 
 async def test_a_command_that_does_not_read_stops_the_client(server: Server, service: Memory) -> None:
     async with execute(server, "command=sleep&stdin=true") as websocket:
-        sent = 0
-
-        async def send() -> None:
-            nonlocal sent
-            while True:
-                await websocket.send(b"\x00" + CHUNK)
-                sent += len(CHUNK)
-
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send(), 1)
-        assert WINDOW <= sent < WINDOW + 4 * 1024 * 1024
+        assert WINDOW <= await stuffed(websocket) < WINDOW + 4 * 1024 * 1024
         websocket.transport.abort()
+
+
+async def stuffed(websocket: ClientConnection) -> int:
+    """Bytes that are sent until no more are taken."""
+    sent = 0
+    with suppress(TimeoutError):
+        while True:
+            await asyncio.wait_for(websocket.send(b"\x00" + CHUNK), 0.5)
+            sent += len(CHUNK)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("path", "query"), [("exec/main", "command=sleep&stdin=true"), ("attach/deaf", "stdin=true"), ("ports/82", "")]
+)
+async def test_the_client_leaves_behind_what_is_not_read(
+    server: Server, service: Memory, monkeypatch: pytest.MonkeyPatch, path: str, query: str
+) -> None:
+    monkeypatch.setattr(channels, "_PROBED", 0.05)
+    async with execute(server, query, path=path) as websocket:
+        await stuffed(websocket)
+        assert await websocket.recv() == b"\x01", "the probe"
+        websocket.transport.abort()
+    await left(service)
+
+
+async def test_nor_is_one_overlooked_that_leaves_by_https(
+    app: FastAPI, service: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "_PROBED", 0.05)
+    certificate = ensure_certificate(tmp_path, ["127.0.0.1"])
+    server = await serve(app, HostPort("127.0.0.1", 0), server_context(certificate))
+    try:
+        async with connect(
+            f"{server.address.replace('https', 'wss')}/v1/pods/p/exec/main?command=sleep&stdin=true",
+            ssl=ssl.create_default_context(cadata=certificate.pem),
+            subprotocols=[Subprotocol("v5.channel.k8s.io")],
+            additional_headers={"authorization": "Bearer alice"},
+            compression=None,
+        ) as websocket:
+            await stuffed(websocket)
+            websocket.transport.abort()
+        await left(service)
+    finally:
+        await server.stop()
+
+
+async def left(service: Memory) -> None:
+    """Until the runner was told to let go of the stream, of which it reads nothing."""
+    async with asyncio.timeout(5):
+        await service.opened[-1].closed()
+    assert service.opened[-1].result == {"error": "the client has gone"}
 
 
 async def test_the_client_leaves(server: Server, service: Memory) -> None:

@@ -3,7 +3,8 @@
 The first byte of a message names its channel: 0 stdin, 1 stdout, 2 stderr, 3 the final v1.Status, 4 resize, 255 the
 half-close of another channel (v5 only; from the gateway only a pod's port has one). Neither side is read faster than
 the other one takes it: a WebSocket message is only received when the runner gave credit for the last one, and credit is
-only given when the client took the bytes.
+only given when the client took the bytes. A client that leaves while the runner gives no credit is behind what nobody
+receives, even its goodbye; that it has gone shows only when something is sent to it, and so something is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Query
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from farnode.errors import Invalid
 from farnode.gateway.http.streaming import Streams
@@ -28,6 +29,11 @@ _ERROR, _RESIZE, _CLOSE = 3, 4, 255
 _RESTART = 1012
 """The WebSocket code of a server that restarts."""
 _GONE = "the client has gone"
+_NOTHING = bytes((Channel.STDOUT,))
+"""An output without bytes, which clients pass over."""
+_PROBED = 5.0
+"""Seconds between two of them to a client that is not received from. Of one that left, the first is refused by its
+machine, and the second fails here."""
 _LARGEST = 65535
 """Rows or columns: what the kernel's winsize holds."""
 
@@ -60,13 +66,15 @@ async def bridge(websocket: WebSocket, stream: Stream, stdin: bool) -> None:
     """Until the command has ended, and then the client is told how; or until the client has gone, and then the stream
     is closed. Without `stdin` what the client sends as such is dropped: no one would read it."""
     async with asyncio.TaskGroup() as group:
-        reader = group.create_task(_from_client(websocket, stream, stdin))
+        works = (_from_client(websocket, stream, stdin), _probe(websocket, stream))
+        others = [group.create_task(work) for work in works]
         try:
             await _to_client(websocket, stream)
         except WebSocketDisconnect:
             await end(stream, _GONE)
         finally:
-            reader.cancel()
+            for other in others:
+                other.cancel()
 
 
 async def end(stream: Stream, words: str) -> None:
@@ -76,15 +84,31 @@ async def end(stream: Stream, words: str) -> None:
 
 
 async def _to_client(websocket: WebSocket, stream: Stream) -> None:
-    await websocket.send_bytes(bytes((Channel.STDOUT,)))  # as the kubelet does: clients may wait for a first message
+    await _send(websocket, _NOTHING)  # as the kubelet does: clients may wait for a first message
     with suppress(OSError):  # the runner's connection is gone, and the result says so; the client's raises another
         while (item := await stream.receive()) is not None:
             if isinstance(item, Data):
-                await websocket.send_bytes(bytes((item.channel,)) + item.data)
+                await _send(websocket, bytes((item.channel,)) + item.data)
             elif item["type"] == "eof":
-                await websocket.send_bytes(bytes((_CLOSE, item["channel"])))
-    await websocket.send_bytes(bytes((_ERROR,)) + json.dumps(status(stream.result), separators=(",", ":")).encode())
+                await _send(websocket, bytes((_CLOSE, item["channel"])))
+    await _send(websocket, bytes((_ERROR,)) + json.dumps(status(stream.result), separators=(",", ":")).encode())
     await websocket.close(1000)
+
+
+async def _probe(websocket: WebSocket, stream: Stream) -> None:
+    with suppress(WebSocketDisconnect):
+        while True:
+            await asyncio.sleep(_PROBED)
+            if stream.is_full:
+                await _send(websocket, _NOTHING)
+    await end(stream, _GONE)
+
+
+async def _send(websocket: WebSocket, message: bytes) -> None:
+    """WebSocketDisconnect when the client has gone, also when another task was told so before."""
+    if websocket.application_state is not WebSocketState.CONNECTED:
+        raise WebSocketDisconnect
+    await websocket.send_bytes(message)
 
 
 async def _from_client(websocket: WebSocket, stream: Stream, stdin: bool) -> None:
