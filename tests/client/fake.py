@@ -294,6 +294,10 @@ class FakeSite:
             while not isinstance(item := await remote.receive(), Data) and item is not None:
                 await remote.send(Channel.STDOUT, f"{item['rows']}x{item['cols']}\r\n".encode())
             await remote.close(exit_code=0)
+        elif name == "deaf":  # never reads its input
+            while True:
+                await remote.send(Channel.STDOUT, b"tick")
+                await asyncio.sleep(0.01)
         else:
             await remote.close(error=f"{name}: no such file")
 

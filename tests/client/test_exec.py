@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from pathlib import Path
+
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from farnode import AsyncClient, NotFound, Permanent, Pod, Transient
-from tests.client.fake import Gateway, pod
+from farnode.client.execution import ExecSession
+from farnode.gateway.http import server
+from tests.client.fake import Gateway, pod, running
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +58,33 @@ async def test_what_cannot_be_run_has_no_exit_code(client: AsyncClient, started:
     with pytest.raises(NotFound, match="no pod with UID"):
         async with await client.exec("no-such", ["cat"], "main"):
             raise AssertionError
+
+
+async def test_output_goes_on_while_input_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also past the gateway's pings, whose answers would wait behind that input."""
+    usual = server._settings
+
+    def pinging(app: FastAPI, tls: ssl.SSLContext | None) -> uvicorn.Config:
+        config = usual(app, tls)
+        config.ws_ping_interval = 0.05
+        return config
+
+    monkeypatch.setattr(server, "_settings", pinging)
+    with running(tmp_path) as gateway:
+        async with AsyncClient(gateway.site()) as client, asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            (submitted,) = await client.submit(pod())
+            gateway.do(lambda site: site.start(submitted.uid))
+            async with await client.exec(submitted, ["deaf"], stdin=True) as session:
+                sending = tasks.create_task(_send_for_ever(session))
+                output = session.output()
+                for _ in range(100):
+                    assert (await anext(output)).data == b"tick"
+                sending.cancel()
+
+
+async def _send_for_ever(session: ExecSession) -> None:
+    while True:
+        await session.send(b"x" * 65536)
 
 
 async def test_a_restart_ends_it_without_a_lie(client: AsyncClient, gateway: Gateway, started: Pod) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 from anyio.abc import ByteStream
 
 from farnode import AsyncClient, Denied, Invalid, NotFound, Permanent, Site, Unreachable
+from farnode.client import intake
 from farnode.client.patience import Patience
+from farnode.gateway.port import Caller
+from farnode.model.api import Verdict
 from tests.client.conftest import QUICK
 from tests.client.fake import Gateway, pod, running
 
@@ -22,9 +26,10 @@ pytestmark = pytest.mark.anyio
 class Interrupted:
     """A dialler whose first connections are lost once a request was sent: nobody hears the answer."""
 
-    def __init__(self, path: str, times: int) -> None:
+    def __init__(self, path: str, times: int, error: Exception | None = None) -> None:
         self._path = path
         self._times = times
+        self._error = error or anyio.BrokenResourceError()
 
     async def __call__(self) -> ByteStream:
         stream = await anyio.connect_unix(self._path)
@@ -34,7 +39,7 @@ class Interrupted:
 
             async def heard_then_lost(max_bytes: int = 65536) -> bytes:
                 await receive(max_bytes)
-                raise anyio.BrokenResourceError
+                raise self._error
 
             stream.receive = heard_then_lost  # type: ignore[method-assign]
         return stream
@@ -57,6 +62,29 @@ async def test_a_lost_answer_is_asked_for_again_and_doubles_nothing(gateway: Gat
         submitted = await client.submit([pod("one"), pod("two")])
         assert len(await client.pods()) == 2
     assert gateway.state.submits == [[each.uid for each in submitted]] * 3
+
+
+async def test_what_tls_complains_of_is_a_lost_connection(gateway: Gateway) -> None:
+    path = gateway.address.removeprefix("unix:")
+    dial = Interrupted(path, 1, ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC]"))
+    async with AsyncClient(gateway.site(), dial=dial, patience=QUICK) as client:
+        assert (await client.site())["name"] == "lab"
+
+
+async def test_what_the_gateway_fails_at_is_found_by_halves(gateway: Gateway) -> None:
+    inner = gateway.do(lambda site: site._submit)
+
+    def poisoned(caller: Caller, document: dict[str, Any]) -> Verdict:
+        if document["metadata"]["name"] == "two":
+            raise RuntimeError("a defect")
+        return inner(caller, document)
+
+    gateway.do(lambda site: setattr(site, "_submit", poisoned))
+    documents = intake.read([pod(name) for name in ("one", "two", "three")])
+    async with AsyncClient(gateway.site(), patience=QUICK) as client:
+        verdicts = await client.offer(documents)
+    assert [one["verdict"] in ("accepted", "exists") for one in verdicts] == [True, False, True]
+    assert verdicts[1]["verdict"] == "unknown"
 
 
 async def test_all_or_nothing(client: AsyncClient, gateway: Gateway) -> None:
@@ -146,6 +174,19 @@ async def test_an_unknown_token_is_denied_and_a_dead_gateway_unreachable(gateway
     async with AsyncClient(Site("lab", f"unix:{tmp_path}/none"), patience=Patience(total=0)) as client:
         with pytest.raises(Unreachable, match=r"lab: cannot reach unix:.*: no such file"):
             await client.site()
+
+
+async def test_a_token_that_was_replaced_is_read_again(gateway: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text("revoked")
+    async with AsyncClient(Site("lab", gateway.address, file), patience=QUICK) as client:
+        with pytest.raises(Denied):
+            await client.pods()
+        file.write_text("alice")
+        assert await client.pods() == []
+        file.unlink()
+        assert await client.pods() == []
 
 
 async def test_an_unused_client_says_so(gateway: Gateway) -> None:

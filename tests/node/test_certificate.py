@@ -190,6 +190,19 @@ async def test_a_broken_file_is_not_the_end(tmp_path: Path, content: bytes) -> N
     assert names.get_values_for_type(x509.DNSName) == ["node.example"]
 
 
+async def test_a_key_that_cannot_be_kept_is_tried_again(tmp_path: Path) -> None:
+    """What the kubelet API shows meanwhile is no reason to end the nodes of this process."""
+    (tmp_path / "kubelet-request.pem").mkdir()
+    serving = ServingCertificate(NOBODY, "signed", "127.0.0.1", tmp_path, time.time)
+    task = asyncio.create_task(serving.run())
+    try:
+        await until(lambda: task.done() or "kubelet-request.pem" in serving.waiting)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Invalid, match=r"state: .*file/below"):

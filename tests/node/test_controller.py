@@ -17,13 +17,17 @@ from aiohttp import web
 
 from farnode.client.aio import AsyncClient
 from farnode.client.patience import Patience
-from farnode.errors import Transient
+from farnode.client.site import Site
+from farnode.client.watching import Listing
+from farnode.errors import Denied, Transient
 from farnode.gateway.port import Caller
-from farnode.model.api import EventView, PodView, Verdict
+from farnode.model.api import EventView, PodView, SiteView, Verdict
 from farnode.node import controller as module
+from farnode.node import reconcile
 from farnode.node.controller import Controller
 from farnode.node.events import Events
 from farnode.node.kube.api import KubeApi
+from farnode.node.kube.connection import Connection
 from farnode.node.kube.watch import Gone, Listed, Put
 from farnode.node.presence.keeper import Endpoint, Presence
 from farnode.node.presence.settings import NodeSettings
@@ -31,8 +35,10 @@ from farnode.node.site import SiteLink
 from tests.client.fake import Gateway
 from tests.client.fake import running as serving
 from tests.node import samples
+from tests.node.live import Live, living
 from tests.node.scripted import served
 from tests.node.test_reconcile import view_of
+from tests.testbed.kubernetes import ControlPlane
 
 pytestmark = pytest.mark.anyio
 Json = dict[str, Any]
@@ -125,9 +131,9 @@ async def running(gateway: Gateway, server: ApiServer) -> AsyncIterator[Controll
         yield controller
 
 
-def _controller(api: KubeApi, client: AsyncClient) -> Controller:
-    presence = Presence(api, NodeSettings(NODE), Endpoint("127.0.0.1", 1), time.time)
-    return Controller(api, SiteLink(client), presence, Events(api, "farnode", time.time), NODE, 600)
+def _controller(api: KubeApi, client: AsyncClient, node: str = NODE) -> Controller:
+    presence = Presence(api, NodeSettings(node), Endpoint("127.0.0.1", 1), time.time)
+    return Controller(api, SiteLink(client), presence, Events(api, "farnode", time.time), node, 600)
 
 
 def pod(**metadata: Any) -> Json:
@@ -187,6 +193,23 @@ async def test_what_the_gateway_fails_at_says_nothing_against_the_pod(gateway: G
         assert held is not None
         assert not held.refused
     assert server.pods["hello"]["status"]["phase"] == "Pending"
+
+
+async def test_a_pod_is_told_why_it_waits_while_the_gateway_does_not_let_the_node_in(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def denied(caller: Caller, bundles: Sequence[Any]) -> list[Verdict]:
+        raise Denied("this token was revoked")
+
+    monkeypatch.setattr(reconcile, "SETTLE", 0.0)
+    monkeypatch.setattr(reconcile, "WORDS_EVERY", 0.0)
+    server = ApiServer()
+    gateway.do(lambda site: setattr(site, "submit", denied))
+    async with running(gateway, server) as controller:
+        controller._saw_pod(Put(server.add(pod())))
+        await controller._attend(UID)
+    (container,) = server.pods["hello"]["status"]["containerStatuses"]
+    assert container["state"]["waiting"] == {"reason": "ContainerCreating", "message": "this token was revoked"}
 
 
 async def test_a_pod_whose_offer_was_not_answered_is_removed_when_it_has_ended_there(gateway: Gateway) -> None:
@@ -262,3 +285,60 @@ async def test_a_refused_pod_holds_nothing_that_it_referred_to(gateway: Gateway)
         await controller._attend(UID)
         assert len(controller._inputs._objects) == 0
     assert server.pods["hello"]["status"]["phase"] == "Failed"
+
+
+def _set_back(gateway: Gateway, view: PodView) -> None:
+    gateway.do(lambda site: site.views.update({UID: view}))
+
+
+async def test_a_gateway_that_was_set_back_is_told_again_what_is_to_end(gateway: Gateway) -> None:
+    server = ApiServer()
+    async with running(gateway, server) as controller:
+        controller._saw_pod(Put(server.add(pod(**DELETED))))
+        for _ in range(2):
+            view = {**view_of(pod(), "Running", 1), "node": NODE}
+            _set_back(gateway, cast("PodView", view))
+            controller._saw_view(Listing([cast("PodView", view)], 1))
+            await controller._attend(UID)
+    assert gateway.do(lambda site: [one["uid"] for one in site.deletions]) == [UID, UID]
+
+
+async def test_news_does_not_wait_behind_pods_of_which_there_is_none(gateway: Gateway) -> None:
+    server = ApiServer()
+    async with running(gateway, server) as controller:
+        pods = [pod(uid=f"u{number}", name=f"p{number}", resourceVersion=str(number + 1)) for number in range(100)]
+        controller._saw_pod(Listed(copy.deepcopy(pods)))
+        for _ in pods:
+            controller._queue.done(await controller._queue.take())
+        pods[7]["metadata"]["resourceVersion"] = "500"
+        controller._saw_pod(Listed(pods))
+        assert controller.waiting == 1
+        assert len(controller._queue._timers) == 99
+
+
+async def test_an_answer_that_took_long_says_nothing_of_clocks(gateway: Gateway) -> None:
+    async with running(gateway, ApiServer()) as controller:
+        controller._site_is(SiteView(time=time.time() - 3600), "")
+        assert controller._terms.skew == 3600
+        controller._site_is(SiteView(), "")
+        assert controller._terms.skew == 3600
+
+
+@pytest.mark.system
+def test_a_nodes_own_identity_hears_that_a_pod_is_gone(plane: ControlPlane) -> None:
+    with living(plane.kubeconfig) as live:
+        live.run(_own_identity(live, plane))
+
+
+async def _own_identity(live: Live, plane: ControlPlane) -> None:
+    there = await live.pod()
+    metadata = there["metadata"]
+    where = metadata["uid"], live.namespace, metadata["name"]
+    identity = plane.identity(f"system:node:{live.namespace}", ["system:nodes"])
+    async with KubeApi(Connection(identity)) as api:
+        controller = _controller(api, AsyncClient(Site("nowhere", "unix:/nowhere")), live.namespace)
+        found = await controller._present(*where)
+        assert found is not None
+        assert (found["kind"], found["metadata"]["uid"]) == ("Pod", metadata["uid"])
+        await live.api.delete(live.path("pods", metadata["name"]), grace=0)
+        assert await controller._present(*where) is None

@@ -394,8 +394,8 @@ def test_pods_of_others_at_the_site_are_none_of_ours() -> None:
 def test_the_grace_of_a_deletion_may_become_shorter() -> None:
     mirror, pod = world(phase="Running")
     mirror.list_views([view_of(pod, "Running", 1)], 0.0)  # type: ignore[list-item]
-    for grace in (30, 1):
-        pod["metadata"] |= {"deletionTimestamp": "x", "deletionGracePeriodSeconds": grace, "resourceVersion": "8"}
+    for grace, version in ((30, "8"), (1, "9")):
+        pod["metadata"] |= {"deletionTimestamp": "x", "deletionGracePeriodSeconds": grace, "resourceVersion": version}
         mirror.put_pod(copy.deepcopy(pod), 1.0)
         assert next_step(mirror) == reconcile.End(grace)
         mirror.entries["u1"].ended_by.append(grace)

@@ -45,7 +45,7 @@ class AsyncClient:
     ) -> None:
         chosen = site if isinstance(site, Site) else config.load().choose(site)
         self._patience = patience if isinstance(patience, Patience) else Patience(patience)
-        self._transport = Transport(dial or dialler(chosen), chosen.token())
+        self._transport = Transport(dial or dialler(chosen), chosen.token)
         self._tasks: TaskGroup | None = None
         self._shared: Waits | None = None
 

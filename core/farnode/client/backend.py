@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import ssl
 from typing import Any
 
 import anyio
@@ -10,6 +11,9 @@ import httpcore
 from anyio.abc import ByteStream, SocketAttribute
 
 from farnode.client.dial import Dial
+
+_BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError)
+"""anyio lets pass what TLS itself complains of: a record that is damaged, an alert."""
 
 
 class Backend(httpcore.AsyncNetworkBackend):
@@ -34,7 +38,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             return b""
         except TimeoutError:
             raise httpcore.ReadTimeout("no answer in time") from None
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+        except _BROKEN as error:
             raise httpcore.ReadError("the connection was lost") from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
@@ -45,7 +49,7 @@ class _Stream(httpcore.AsyncNetworkStream):
                 await self._stream.send(buffer)
         except TimeoutError:
             raise httpcore.WriteTimeout("not taken in time") from None
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+        except _BROKEN as error:
             raise httpcore.WriteError("the connection was lost") from error
 
     async def aclose(self) -> None:

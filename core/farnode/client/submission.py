@@ -14,13 +14,13 @@ from farnode.model.api import Deletion, Verdict
 
 
 async def submit(transport: Transport, patience: Patience, documents: Sequence[Document]) -> list[Verdict]:
-    """The gateway's verdicts, none of them "invalid": that is raised, after what was accepted with it is withdrawn,
-    so that a corrected batch can be sent without running a pod twice."""
+    """The gateway's verdicts, none of them "invalid" or "full": that is raised, after what was accepted with it is
+    withdrawn, so that a corrected batch can be sent without running a pod twice."""
     verdicts: list[Verdict] = []
     for batch in intake.batches(documents):
         answer = await patience.keep_trying(partial(transport.call, "POST", "/v1/pods", {"bundles": batch}))
         verdicts += answer["verdicts"]
-        if invalid := [verdict for verdict in verdicts if verdict["verdict"] == "invalid"]:
+        if invalid := [verdict for verdict in verdicts if verdict["verdict"] in ("invalid", "full")]:
             await withdraw(transport, patience, [verdict for verdict in verdicts if verdict["verdict"] == "accepted"])
             raise _refusal(invalid, documents)
     return verdicts

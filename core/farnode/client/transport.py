@@ -6,8 +6,8 @@ httpcore and not httpx: its import costs half as much, a request a sixth less, a
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -31,6 +31,10 @@ class Gone(FarnodeError):
     """The events asked for are no longer kept; never leaves the client."""
 
 
+class Unauthenticated(Denied):
+    """The gateway does not know who calls."""
+
+
 class TooLarge(Permanent):
     """What was sent is more than the gateway takes."""
 
@@ -42,10 +46,11 @@ class Defect(Permanent):
 class Transport:
     """Requests of one caller to one gateway."""
 
-    def __init__(self, dial: Dial, token: str | None) -> None:
+    def __init__(self, dial: Dial, token: Callable[[], str | None]) -> None:
+        """`token` is read again when the gateway does not know the one before any more."""
         self.dial = dial
-        self.authorization: Headers = [(b"Authorization", b"Bearer " + token.encode())] if token is not None else []
-        self._headers = [(b"Host", b"gateway"), *self.authorization]
+        self.authorization: Headers = _authorization(token())
+        self._token = token
         self._turn = anyio.Semaphore(_AT_ONCE)
         self._pool = httpcore.AsyncConnectionPool(
             network_backend=Backend(dial),
@@ -58,7 +63,15 @@ class Transport:
         await self._pool.aclose()
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answered; one try."""
+        """The JSON answered; one try, and one more with another token."""
+        try:
+            return await self._call(method, path, body)
+        except Unauthenticated:
+            if not self._renewed():
+                raise
+            return await self._call(method, path, body)
+
+    async def _call(self, method: str, path: str, body: Any) -> Any:
         headers, content = self._headers, None
         if body is not None:
             content = json.dumps(body, separators=(",", ":")).encode()
@@ -84,9 +97,27 @@ class Transport:
         with _foreign_errors():
             opening = self._pool.stream("GET", _ORIGIN + path.encode(), headers=self._headers, extensions=extensions)
             async with opening as response:
+                if response.status == 401:
+                    self._renewed()
                 if response.status >= 300:
                     raise failure(response.status, response.headers, await response.aread())
                 yield response.aiter_stream()
+
+
+    @property
+    def _headers(self) -> Headers:
+        return [(b"Host", b"gateway"), *self.authorization]
+
+    def _renewed(self) -> bool:
+        """Whether there is another token now."""
+        before = self.authorization
+        with suppress(FarnodeError):
+            self.authorization = _authorization(self._token())
+        return self.authorization != before
+
+
+def _authorization(token: str | None) -> Headers:
+    return [(b"Authorization", b"Bearer " + token.encode())] if token is not None else []
 
 
 def failure(status: int, headers: Headers, content: bytes) -> FarnodeError:
@@ -98,7 +129,9 @@ def failure(status: int, headers: Headers, content: bytes) -> FarnodeError:
         field, words = "", f"the gateway answered {status}"
     if status == 400:
         return Invalid(field, words)
-    if status in (401, 403):
+    if status == 401:
+        return Unauthenticated(words)
+    if status == 403:
         return Denied(words)
     if status == 404:
         return NotFound(words)

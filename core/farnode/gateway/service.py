@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from farnode.errors import Denied, Invalid, NotFound, Permanent, Transient
 from farnode.gateway import logs, stats
@@ -123,7 +123,7 @@ class Gateway:
     def _check_room(self, owner: str, coming: int) -> None:
         limit = self._facts.pods_per_owner
         if self._machine.live[owner] + coming >= limit:
-            raise Invalid("", f"{owner} has {limit} pods that have not ended, which is the site's limit")
+            raise _Full("", f"{owner} has {limit} pods that have not ended, which is the site's limit")
 
     def _existing(self, owner: str, bundle: Bundle) -> Verdict:
         known = self._machine.pods.get(bundle.pod.uid)
@@ -350,12 +350,17 @@ class Gateway:
         return self._engine.problem or self._dispatcher.problem
 
 
+class _Full(Invalid):
+    """It could run here, were there not so many already."""
+
+
 def _invalid(document: Any, error: Invalid) -> Verdict:
     uid: Any = document
     for key in ("pod", "metadata", "uid"):
         uid = uid.get(key) if isinstance(uid, dict) else None
     known = uid if isinstance(uid, str) else ""
-    return {"uid": known, "verdict": "invalid", "field": error.field, "message": error.problem}
+    verdict: Literal["full", "invalid"] = "full" if isinstance(error, _Full) else "invalid"
+    return {"uid": known, "verdict": verdict, "field": error.field, "message": error.problem}
 
 
 def _must_be_admin(caller: Caller) -> None:

@@ -28,10 +28,11 @@ from typing import Any, Literal, TypedDict
 
 
 class Verdict(TypedDict, total=False):
-    """Of one pod of a batch. `field` and `message` only with "invalid"; "unknown" only of deletions."""
+    """Of one pod of a batch. `field` and `message` only with "invalid" and "full" (not now, but perhaps later);
+    "unknown" only of deletions."""
 
     uid: str
-    verdict: Literal["accepted", "exists", "invalid", "unknown"]
+    verdict: Literal["accepted", "exists", "invalid", "full", "unknown"]
     field: str
     message: str
 

@@ -70,7 +70,7 @@ class ServingCertificate:
             except Refused as refused:
                 self._wait_for(str(refused))
                 await asyncio.sleep(_AGAIN)
-            except FarnodeError as error:
+            except (FarnodeError, OSError) as error:
                 self._wait_for(f"the certificate cannot be asked for: {error}")
                 await trial.pause(error if isinstance(error, Transient) else Transient(str(error)))
 
@@ -111,9 +111,9 @@ class ServingCertificate:
                 raise Refused("the certificate that was issued is not the one asked for, or is over already")
             self._show(self._issued_file, key, chain)
         except Refused:
-            self._request_file.unlink()
+            self._request_file.unlink(missing_ok=True)
             raise
-        self._request_file.unlink()
+        self._request_file.unlink(missing_ok=True)
         self._issued = chain[0]
         self._wait_for("")
         _log.info("the kubelet API shows a certificate valid until %s", chain[0].not_valid_after_utc)

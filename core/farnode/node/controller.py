@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing
@@ -35,11 +36,15 @@ AWAY_AGAIN = 5.0
 """Seconds until a pod is offered again to a site that did not answer; that took some seconds already."""
 COLLECTING = 30.0
 """Seconds for reading what a pod refers to."""
+CALM = 60.0
+"""Seconds over which pods are looked at of which there is no news."""
 PAUSE = 1.0
 """Seconds before a watch of the site that broke is begun again."""
 APART = 3.0
 """Seconds by which clocks differ before the site's times are corrected; less is what an answer may take."""
-REFUSED, FAILED, CREATING = "SiteRefused", "SiteFailed", "ContainerCreating"
+REFUSED, CREATING = "SiteRefused", "ContainerCreating"
+LATER = {"unknown": "SiteFailed", "full": "SiteFull"}
+"""Verdicts that say nothing against a pod, and what its Event is called then."""
 EVENTS = {"Scheduled": "SiteBound", "FailedScheduling": "SiteQueued"}
 """Of the site's notes, those whose reason means something else in a cluster: there they are the scheduler's."""
 
@@ -69,6 +74,7 @@ class Controller:
         self._inputs = InputSource(api, self._inputs_changed, clock)
         self._queue = WorkQueue()
         self._offers: Any = None
+        self._looked = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -105,14 +111,25 @@ class Controller:
 
     def _saw_pod(self, news: Listed | Put | Gone) -> None:
         if isinstance(news, Listed):
-            for uid in self.mirror.list_pods(news.objects, self._clock()):
+            self._saw_list(news.objects)
+            return
+        gone = isinstance(news, Gone)
+        changed = self.mirror.remove_pod(news.object) if gone else self.mirror.put_pod(news.object, self._clock())
+        if changed is not None:
+            self._queue.add(changed)
+
+    def _saw_list(self, pods: list[Json]) -> None:
+        """The others are looked at, too, in case something was missed, but news does not wait behind ten thousand."""
+        changed = self.mirror.list_pods(pods, self._clock())
+        for uid in self.mirror.entries:
+            if uid in changed:
                 self._queue.add(uid)
-        elif isinstance(news, Put):
-            self._queue.add(self.mirror.put_pod(news.object, self._clock()))
-        elif (gone := self.mirror.remove_pod(news.object)) is not None:
-            self._queue.add(gone)
+            else:
+                self._queue.later(uid, random.uniform(0.0, CALM))  # noqa: S311 - not a secret
 
     async def _watch_site(self) -> None:
+        """After the first look, which tells how far the clocks are apart: else all statuses would be written twice."""
+        await self._looked.wait()
         while True:
             try:
                 async with aclosing(self.link.client.follow()) as news:
@@ -134,15 +151,20 @@ class Controller:
 
     async def _look_at_site(self) -> None:
         while True:
+            began = self._clock()
             view, problem = await self.link.look()
+            if view is not None and self._clock() - began >= APART:
+                view.pop("time", None)  # nobody knows when that was
             self._presence.observe(view, problem)
             self._site_is(view, problem)
+            self._looked.set()
             await asyncio.sleep(LOOK_EVERY)
 
     def _site_is(self, view: SiteView | None, problem: str) -> None:
         """Pods it refused are offered again when it offers something else; those that wait for it are told why."""
         before = self._terms
-        skew = before.skew if view is None else _skew(self._clock() - view.get("time", self._clock()), before.skew)
+        told = None if view is None else view.get("time")
+        skew = before.skew if told is None else _skew(self._clock() - told, before.skew)
         self._terms = reconcile.Terms(before.absence, skew, problem)
         offers = None if view is None else (view.get("offers"), view.get("runtimes"), view.get("draining"))
         changed = view is not None and offers != self._offers
@@ -234,8 +256,10 @@ class Controller:
         except Missing as missing:
             until = self._clock() + MISSING_AGAIN
             self._hold(entry, pod, Held(missing.waiting, missing.message, until), missing.reason)
-        except Transient as error:
-            entry.held = Held(CREATING, str(error), self._clock() + AWAY_AGAIN)
+        except FarnodeError as error:
+            log.info("pod %s: %s", entry.uid, error)
+            again = AWAY_AGAIN if isinstance(error, Transient) else MISSING_AGAIN
+            entry.held = Held(CREATING, str(error), self._clock() + again)
 
     async def _collect(self, pod: Json) -> Found:
         """Not for ever, even where an object cannot be read for ever: the pod may be deleted meanwhile."""
@@ -247,8 +271,8 @@ class Controller:
 
     def _judged(self, entry: Entry, pod: Json, verdict: Verdict) -> None:
         words = str(Invalid(verdict.get("field", ""), verdict.get("message", "was refused")))
-        if verdict["verdict"] == "unknown":
-            self._hold(entry, pod, Held(CREATING, words, self._clock() + MISSING_AGAIN), FAILED)
+        if verdict["verdict"] in LATER:
+            self._hold(entry, pod, Held(CREATING, words, self._clock() + MISSING_AGAIN), LATER[verdict["verdict"]])
             return
         entry.unsure = False
         if verdict["verdict"] == "invalid":

@@ -21,7 +21,7 @@ class Directory:
     def find(self, namespace: str, name: str) -> Target | None:
         for controller in self._controllers.values():
             if (pod := controller.mirror.find(namespace, name)) is not None:
-                return Target(pod["metadata"]["uid"], controller.link.client, pod)
+                return Target(pod["metadata"]["uid"], controller.link.visitors, pod)
         return None
 
     def all(self) -> Iterator[Json]:
@@ -29,4 +29,4 @@ class Directory:
             yield from controller.mirror.pods()
 
     def clients(self) -> Mapping[str, AsyncClient]:
-        return {name: controller.link.client for name, controller in self._controllers.items()}
+        return {name: controller.link.visitors for name, controller in self._controllers.items()}

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from farnode.client.patience import Patience
 from farnode.errors import FarnodeError, NotFound
 from farnode.model.times import rfc3339
 from farnode.node.bucket import Bucket
@@ -32,6 +33,8 @@ WAITING = 1000
 """Of one kind, that wait to be written."""
 KNOWN = 4096
 """That are remembered, as many as client-go remembers."""
+PATIENCE = Patience(total=60.0, first=0.1, most=15.0)
+"""For one Event: others wait behind it, and an API server may fail at one for ever (an admission webhook does)."""
 OLDEST = 3600.0
 """Seconds: API servers keep Events no longer than an hour, so older news is none."""
 _log = logging.getLogger(__name__)
@@ -71,7 +74,7 @@ class Events:
                 self._news.clear()
                 continue
             try:
-                await self._api.keep_trying(partial(self._write, event))
+                await PATIENCE.keep_trying(partial(self._write, event))
             except FarnodeError as error:
                 usual = "is being terminated" in str(error)  # the namespace, before its pods have ended
                 level = logging.DEBUG if usual else logging.INFO

@@ -112,13 +112,17 @@ async def _nodes(
 ) -> None:
     """Fills `controllers` in, by node name."""
     for port, node in enumerate(config.nodes, config.kubelet.listen.port):
-        client = await stack.enter_async_context(AsyncClient(node.site.site(node.name), patience=PATIENCE))
+        site = node.site.site(node.name)
+        client = await stack.enter_async_context(AsyncClient(site, patience=PATIENCE))
+        visitors = await stack.enter_async_context(AsyncClient(site, patience=PATIENCE))
         presence = Presence(api, _settings(node), Endpoint(config.kubelet.address, port), time.time)
         certificate.tell(presence.note_certificate)
         absence = int(node.tolerate_absence)
         if (traces := tracing.configured(node.name)) is not None:
             stack.callback(traces.close)
-        controllers[node.name] = Controller(api, SiteLink(client), presence, events, node.name, absence, traces)
+        controllers[node.name] = Controller(
+            api, SiteLink(client, api.check, visitors), presence, events, node.name, absence, traces
+        )
 
 
 def _server(

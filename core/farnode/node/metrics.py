@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from farnode.node.controller import Controller
@@ -15,8 +14,7 @@ def render(controllers: Iterable[Controller], calls: Mapping[str, int], dropped:
     reachable: dict[str, int] = {}
     for controller in controllers:
         node = controller.mirror.node
-        found = Counter(str(pod.get("status", {}).get("phase", "Pending")) for pod in controller.mirror.pods())
-        phases |= {(node, phase): count for phase, count in found.items()}
+        phases |= {(node, phase): count for phase, count in controller.mirror.phases().items()}
         waiting[node] = controller.waiting
         reachable[node] = int(controller.reachable)
     lines = [

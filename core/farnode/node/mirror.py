@@ -6,6 +6,8 @@ the memory, and reading one takes some microseconds.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +39,7 @@ class Entry:
     since: float
     raw_pod: bytes | None = None
     version: int = 0
+    phase: str = "Pending"
     raw_view: bytes | None = None
     gone: bool = False
     """The API server said that its object is gone: it is not merely missing from a list."""
@@ -61,7 +64,7 @@ class Entry:
     tolerates: bool = False
     published: float = 0.0
     unkept: Json | None = None
-    """A patch of its status that the API server took and made nothing of, or refused."""
+    """A patch of its status that the API server took and made nothing of, or refused, while its object was as now."""
     told: frozenset[tuple[float, str, str]] = frozenset()
     """The notes of its view that were made Events: when, why, what."""
 
@@ -93,6 +96,10 @@ class Mirror:
             if (pod := entry.pod) is not None:
                 yield pod
 
+    def phases(self) -> Counter[str]:
+        """How many of them are in which."""
+        return Counter(entry.phase for entry in self.entries.values() if entry.raw_pod is not None)
+
     def find(self, namespace: str, name: str) -> Json | None:
         entry = self.entries.get(self._names.get((namespace, name), ""))
         return entry.pod if entry is not None else None
@@ -109,24 +116,25 @@ class Mirror:
     # ---- the API server ------------------------------------------------------------------------------------------
 
     def list_pods(self, pods: list[Json], now: float) -> set[str]:
-        """The whole truth; gives the uids concerned."""
-        present = {pod["metadata"]["uid"] for pod in pods}
-        for uid in self.entries.keys() - present:
+        """The whole truth; gives the uids of those that are different now. Of the first list that is all."""
+        missing = self.entries.keys() - {pod["metadata"]["uid"] for pod in pods}
+        for uid in missing:
             self._drop(uid)
-        for pod in pods:
-            self.put_pod(pod, now)
-        self.api_known = True
-        return set(self.entries)
+        changed = {put for pod in pods if (put := self.put_pod(pod, now)) is not None}
+        first, self.api_known = not self.api_known, True
+        return set(self.entries) if first else changed | missing
 
-    def put_pod(self, pod: Json, now: float) -> str:
-        """Also after our own writes; what is older than what is known changes nothing."""
+    def put_pod(self, pod: Json, now: float) -> str | None:
+        """Also after our own writes; None where it is as old as what is known, or older."""
         metadata = pod["metadata"]
         uid: str = metadata["uid"]
         entry, version = self.entry(uid, now), _version(pod)
-        if version >= entry.version and not entry.gone:
-            metadata.pop("managedFields", None)
-            entry.raw_pod, entry.version = _kept(pod), version
-            self._names[metadata["namespace"], metadata["name"]] = uid
+        if entry.gone or entry.version > version or (entry.version == version > 0):
+            return None
+        metadata.pop("managedFields", None)
+        entry.raw_pod, entry.version, entry.unkept = _kept(pod), version, None
+        entry.phase = sys.intern(pod.get("status", {}).get("phase") or "Pending")
+        self._names[metadata["namespace"], metadata["name"]] = uid
         return uid
 
     def remove_pod(self, pod: Json) -> str | None:
@@ -155,6 +163,8 @@ class Mirror:
         for uid, entry in self.entries.items():
             if uid not in ours:
                 entry.raw_view, entry.offered = None, False
+            elif not ours[uid].get("deleting"):  # it may have been set back to before it was told
+                entry.ended_by, entry.purged = [], False
         for view in ours.values():
             self.put_view(view, now)
         self.site_known = True

@@ -31,6 +31,8 @@ WATCH_AFTER = 10.0
 """Seconds an object is in use by one pod before it is watched."""
 READ_AGAIN, READS = 60.0, 10
 """Seconds after which an object without a watch is read again, and how many of them at most in a second."""
+READING = 30.0
+"""Seconds for one of these reads: others wait behind it."""
 _log = logging.getLogger(__name__)
 
 
@@ -199,10 +201,10 @@ class Objects:
                 self._unwatched[held] = None
                 continue
             try:
-                async with held.lock:
+                async with asyncio.timeout(READING), held.lock:
                     await self._read(held)
-            except FarnodeError as error:
-                _log.warning("%s: %s", held.key.path, error)
+            except (FarnodeError, TimeoutError) as error:
+                _log.warning("%s: %s", held.key.path, error or "the API server does not give it")
                 held.read = self._clock()
             if held.users:
                 self._watch(held, tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from farnode.client.aio import AsyncClient
@@ -25,11 +25,17 @@ class _End(NamedTuple):
 
 
 class SiteLink:
-    """`client` is entered as long as this is used. Everything is one try or few: who asks repeats it."""
+    """`client` is entered as long as this is used. Everything is one try or few: who asks repeats it. `check` raises
+    an error while nothing may be offered: another process may have done so already, and seen it end. `visitors` is
+    another client for who comes by the kubelet API: one has so many connections, and each followed log holds one."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(
+        self, client: AsyncClient, check: Callable[[], None] = lambda: None, visitors: AsyncClient | None = None
+    ) -> None:
         self.client = client
-        self._offers: Batch[Json, Verdict] = Batch(self.client.offer, _AT_ONCE)
+        self.visitors = visitors or client
+        self._check = check
+        self._offers: Batch[Json, Verdict] = Batch(self._offer, _AT_ONCE)
         self._ends: Batch[_End, Verdict] = Batch(self._delete, _AT_ONCE)
 
     async def offer(self, bundle: Json) -> Verdict:
@@ -48,6 +54,10 @@ class SiteLink:
             return None, str(error)
         except TimeoutError:
             return None, "the gateway does not answer"
+
+    async def _offer(self, bundles: Sequence[Json]) -> Sequence[Verdict]:
+        self._check()
+        return await self.client.offer(bundles)
 
     async def _delete(self, asked: Sequence[_End]) -> Sequence[Verdict]:
         """One request for each way in which pods are to end: most are alike."""

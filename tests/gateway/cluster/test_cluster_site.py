@@ -71,7 +71,7 @@ def test_each_namespace_is_an_owner(site: ClusterSite, physics: Client) -> None:
 def test_a_quota_is_a_namespaces(physics: Client) -> None:
     offered(physics, *(bundle("full", HOLD) for _ in range(2)))
     fits, refused, elsewhere = physics.offer([bundle("full", HOLD), bundle("full", HOLD), bundle("empty", HOLD)])
-    assert [one["verdict"] for one in (fits, refused, elsewhere)] == ["accepted", "invalid", "accepted"]
+    assert [one["verdict"] for one in (fits, refused, elsewhere)] == ["accepted", "full", "accepted"]
     assert refused["message"] == "physics/full has 3 pods that have not ended, which is the site's limit"
 
 

@@ -23,6 +23,13 @@ Json = dict[str, Any]
 
 NODE = "site"
 PATIENCE = 60.0
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+"""Headers of a WebSocket."""
 
 
 class Shelf:

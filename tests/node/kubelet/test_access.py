@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from farnode.errors import Denied, Transient
+from farnode.errors import Denied, Invalid, Transient
+from farnode.node.kubelet.access import subject, trust
+from farnode.node.kubelet.settings import KubeletSettings
 from tests.client.live import program
 from tests.node.kubelet.serving import serving, trusted
 from tests.sites import EmbeddedSite
@@ -103,3 +106,20 @@ async def test_tokens(embedded_site: EmbeddedSite, authority: Authority, token: 
         kubelet.http.get(path, headers=shown) as answer,
     ):
         assert answer.status == status
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "No such file"), ("", "NO_CERTIFICATE_OR_CRL_FOUND")])
+def test_an_authority_that_cannot_be_read(tmp_path: Path, content: str | None, words: str) -> None:
+    authority = tmp_path / "ca.crt"
+    if content is not None:
+        authority.write_text(content)
+    with pytest.raises(Invalid, match=words):
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), KubeletSettings(nodes=("one",), client_ca=authority))
+
+
+def test_whose_a_certificate_is() -> None:
+    masters = (("organizationName", "system:masters"),)
+    alice, bob = (("commonName", "alice"),), (("commonName", "bob"),)
+    assert subject({"subject": (masters, alice)}) == ("alice", ["system:masters"])
+    assert subject({"subject": (masters, alice, bob)}) == ("bob", ["system:masters"])
+    assert subject({"subject": (masters,)}) is None

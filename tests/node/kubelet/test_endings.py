@@ -15,7 +15,7 @@ import pytest
 from farnode.node.kubelet import signs_of_life
 from farnode.node.kubelet.spdy_peer import CLOSING
 from tests.client.live import program, web
-from tests.node.kubelet.serving import PATIENCE, Json, Serving, serving, until
+from tests.node.kubelet.serving import HANDSHAKE, PATIENCE, Json, Serving, serving, until
 from tests.node.kubelet.spdy_client import upgraded
 from tests.node.kubelet.test_exec_spdy import OFFERED, is_lost, opened
 from tests.node.kubelet.test_exec_websocket import SLEEPER, V5, path, received
@@ -48,7 +48,7 @@ async def test_a_lost_gateway_is_a_failure(kubelet: Serving, embedded_site: Embe
             assert json.loads(client.data[streams["error"]])["status"] == "Failure"
             await forward.over(error, data)
             assert b"error forwarding port" in forward.data[error]
-            async with kubelet.http.get(target, headers={"Upgrade": "websocket"}) as answer:
+            async with kubelet.http.get(target, headers=HANDSHAKE) as answer:
                 assert (answer.status, "cannot reach" in await answer.text()) == (503, True)
         finally:
             embedded_site.start()
@@ -77,7 +77,7 @@ async def test_there_is_a_limit(embedded_site: EmbeddedSite, authority: Authorit
         target = path(pod, "cat", input=1, output=1)
         async with kubelet.http.ws_connect(target, protocols=[V5]) as socket:
             for refused in (target, "/containerLogs/default/box/main", "/portForward/default/box?port=1"):
-                async with kubelet.http.get(refused, headers={"Upgrade": "websocket"}) as answer:
+                async with kubelet.http.get(refused, headers=HANDSHAKE) as answer:
                     words = "this node has 1 logs and streams open, which is its limit: try again later"
                     assert (answer.status, await answer.text()) == (503, words)
             await socket.send_bytes(b"\xff\x00")

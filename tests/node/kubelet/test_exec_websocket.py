@@ -6,14 +6,17 @@ import asyncio
 import base64
 import json
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
+from farnode import AsyncClient
+from farnode.client.execution import ExecSession
 from tests.client.live import program
-from tests.node.kubelet.serving import PATIENCE, Json, Serving, until
+from tests.node.kubelet.serving import HANDSHAKE, PATIENCE, Json, Serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -159,12 +162,7 @@ async def test_refusals_before_the_upgrade(kubelet: Serving) -> None:
     for target, status, words in cases:
         async with kubelet.http.get(
             target,
-            headers={
-                "Connection": "Upgrade",
-                "Upgrade": "websocket",
-                "Sec-WebSocket-Version": "13",
-                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-            },
+            headers=HANDSHAKE,
         ) as answer:
             assert (answer.status, words in await answer.text()) == (status, True), (target, await answer.text())
     with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
@@ -173,6 +171,33 @@ async def test_refusals_before_the_upgrade(kubelet: Serving) -> None:
         assert (answer.status, await answer.text()) == (400, "Upgrade: is missing; accepted: websocket, SPDY/3.1")
     async with kubelet.http.post("/run/default/box/main?cmd=true") as answer:
         assert answer.status == 405
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v9"},
+        {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+        {**HANDSHAKE, "Sec-WebSocket-Protocol": "v9.channel.k8s.io"},
+    ],
+)
+async def test_nothing_is_begun_without_a_protocol(
+    kubelet: Serving, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is refused asks again, and its command would run twice."""
+    pod = await kubelet.running(SLEEPER)
+    begun: list[object] = []
+    usual = AsyncClient.exec
+
+    async def noted(*arguments: Any, **more: Any) -> ExecSession:
+        begun.append(arguments)
+        return await usual(*arguments, **more)
+
+    monkeypatch.setattr(AsyncClient, "exec", noted)
+    async with kubelet.http.get(path(pod, "true", output=1), headers={"Connection": "Upgrade", **headers}) as answer:
+        assert answer.status == 400
+    assert not begun
 
 
 async def test_the_path_with_a_uid_and_a_long_command(kubelet: Serving) -> None:

@@ -67,9 +67,10 @@ async def test_each_node_has_a_port(embedded_site: EmbeddedSite, authority: Auth
 
         await until(shows, "it is among those of its node")
         assert not any("busy" in series for series in await resource(kubelet, "one"))
-        async with kubelet.http.get("/pods") as answer:
-            document = await answer.json()
-        assert [(pod["kind"], pod["metadata"]["name"]) for pod in document["items"]] == [("Pod", "busy")]
+        for node, names in (("one", []), ("two", ["busy"])):
+            async with kubelet.http.get(f"https://127.0.0.1:{kubelet.server.ports[node]}/pods") as answer:
+                document = await answer.json()
+            assert [pod["metadata"]["name"] for pod in document["items"] if pod["kind"] == "Pod"] == names
 
 
 class Counting(AsyncClient):

@@ -41,6 +41,13 @@ async def test_users_and_tokens(plane: ControlPlane) -> None:
         assert api.calls.total() == asked + 1
 
 
+async def test_what_everybody_may_who_showed_something(plane: ControlPlane) -> None:
+    plane.kubectl("create", "clusterrole", "reads-logs", "--verb=get", "--resource=nodes/log")
+    plane.kubectl("create", "clusterrolebinding", "all", "--clusterrole=reads-logs", "--group=system:authenticated")
+    async with KubeApi(Connection(plane.kubeconfig)) as api:
+        assert await Reviews(api, "site").user("somebody", ["nothing"], "get", "log")
+
+
 async def test_a_node_that_may_not_ask(plane: ControlPlane) -> None:
     async with KubeApi(Connection(plane.identity("stranger"))) as api:
         with pytest.raises(Permanent, match="this node may not ask the API server"):

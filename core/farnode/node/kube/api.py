@@ -55,6 +55,10 @@ class KubeApi:
         found._check = check
         return found
 
+    def check(self) -> None:
+        """Raises what a call that writes would raise."""
+        self._check()
+
     async def __aenter__(self) -> Self:
         await self._transport.open()
         return self

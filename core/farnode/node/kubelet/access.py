@@ -9,13 +9,13 @@ Probes need nothing: /healthz says only that the process lives.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from farnode.errors import Denied, FarnodeError
+from farnode.errors import Denied, FarnodeError, Invalid
 from farnode.node.kubelet.settings import KubeletSettings
 
 _OPEN = "/healthz"
@@ -34,10 +34,15 @@ class Reviewer(Protocol):
 
 
 def trust(context: ssl.SSLContext, settings: KubeletSettings) -> None:
-    """Asks callers for a certificate, and takes none from elsewhere; callers without are judged by `Access`."""
+    """Asks callers for a certificate, and takes none from elsewhere; callers without are judged by `Access`. Invalid
+    where the authority's certificates cannot be read."""
     context.set_alpn_protocols(["http/1.1"])
     if settings.client_ca is not None:
-        context.load_verify_locations(settings.client_ca)
+        try:
+            context.load_verify_locations(settings.client_ca)
+        except OSError as error:
+            words = f"{settings.client_ca} cannot be used: {error.strerror or error}"
+            raise Invalid("kubelet.clientCaFile", words) from error
         context.verify_mode = ssl.CERT_OPTIONAL
 
 
@@ -73,10 +78,15 @@ class Access:
 
 
 def _subject(request: web.Request) -> tuple[str, Sequence[str]] | None:
-    """User and groups of a certificate: its common name and organizations (Kubernetes, 'X509 client certificates')."""
     found = request.transport.get_extra_info("peercert") if request.transport is not None else None
-    if not found:
-        return None
-    pairs = [pair for name in found.get("subject", ()) for pair in name]
+    return subject(found) if found else None
+
+
+def subject(certificate: Mapping[str, Any]) -> tuple[str, Sequence[str]] | None:
+    """User and groups of a certificate (`SSLSocket.getpeercert`): its common name and organizations (Kubernetes, 'X509
+    client certificates'). As there, one without a common name is nobody's, and of several the last one counts."""
+    pairs = [pair for name in certificate.get("subject", ()) for pair in name]
     names = [value for key, value in pairs if key == "commonName"]
-    return names[0] if names else "", [value for key, value in pairs if key == "organizationName"]
+    if not names or not names[-1]:
+        return None
+    return names[-1], [value for key, value in pairs if key == "organizationName"]

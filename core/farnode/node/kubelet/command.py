@@ -1,6 +1,7 @@
 """The routes of exec and attach, by WebSocket or SPDY/3.1.
 
-What is wrong before the upgrade is answered with HTTP, which clients show; afterwards it is the session's end.
+What is wrong before the upgrade is answered with HTTP, which clients show; afterwards it is the session's end. Nothing
+is begun for a client with whom no protocol is agreed: kubectl asks again by SPDY, and its command would run twice.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Wanted:
 _OPENING = 30.0
 """Seconds the site has to join a client to a container."""
 Begin = Callable[[], Awaitable[ExecSession]]
+Carry = Callable[[web.Request, Wanted, ExecSession], Awaitable[web.StreamResponse]]
 
 
 class Commands:
@@ -73,10 +75,17 @@ class Commands:
         return await self._serve(request, wanted, begin)
 
     async def _serve(self, request: web.Request, wanted: Wanted, begin: Begin) -> web.StreamResponse:
-        carry = _by_websocket if is_websocket(request) else _by_spdy
+        carry = _agreed(request)
         with self._streams.admitted():
             async with AsyncExitStack() as stack:
                 return await carry(request, wanted, await _entered(stack, begin))
+
+
+def _agreed(request: web.Request) -> Carry:
+    """How to speak with this client; Invalid where that is not clear."""
+    if is_websocket(request):
+        return partial(_by_websocket, websocket_peer.agreed(request, websocket_peer.PROTOCOLS))
+    return partial(_by_spdy, negotiated(request, spdy_peer.PROTOCOLS))
 
 
 async def _entered(stack: AsyncExitStack, begin: Begin) -> ExecSession:
@@ -87,16 +96,17 @@ async def _entered(stack: AsyncExitStack, begin: Begin) -> ExecSession:
         raise Transient("the site did not answer in time") from None
 
 
-async def _by_websocket(request: web.Request, wanted: Wanted, session: ExecSession) -> web.StreamResponse:
-    socket = await websocket_peer.opened(request, websocket_peer.PROTOCOLS)
+async def _by_websocket(
+    socket: web.WebSocketResponse, request: web.Request, wanted: Wanted, session: ExecSession
+) -> web.StreamResponse:
+    await socket.prepare(request)
     peer = WebSocketPeer(socket)
     await peer.greet(wanted.stdout, wanted.stderr)
     await converse(session, peer, wanted.stdin)
     return socket
 
 
-async def _by_spdy(request: web.Request, wanted: Wanted, session: ExecSession) -> web.StreamResponse:
-    protocol = negotiated(request, spdy_peer.PROTOCOLS)
+async def _by_spdy(protocol: str, request: web.Request, wanted: Wanted, session: ExecSession) -> web.StreamResponse:
     async with upgraded(request, protocol) as upgrade, connected(upgrade) as connection:
         kinds = spdy_peer.kinds(
             protocol, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty

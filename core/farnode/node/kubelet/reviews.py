@@ -19,6 +19,8 @@ Json = dict[str, Any]
 _ALLOWED, _REFUSED = 120.0, 30.0
 """Seconds."""
 _KEPT = 1000
+_AUTHENTICATED = "system:authenticated"
+"""The group of all who showed something, which a TokenReview names itself."""
 _TOKENS = "/apis/authentication.k8s.io/v1/tokenreviews"
 _ACCESSES = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
@@ -35,7 +37,7 @@ class Reviews:
 
     async def user(self, name: str, groups: Sequence[str], verb: str, subresource: str) -> bool:
         key = ("user", name, tuple(groups), verb, subresource)
-        user = {"username": name, "groups": list(groups)}
+        user = {"username": name, "groups": [*groups, _AUTHENTICATED]}
         return bool(await self._answer(key, lambda: self._may(user, verb, subresource)))
 
     async def token(self, token: str, verb: str, subresource: str) -> bool:

@@ -112,8 +112,10 @@ class KubeletServer:
         route("GET", "/healthz", _healthy)
         return application
 
-    async def _list(self, _: web.Request) -> web.Response:
-        items = [{"apiVersion": "v1", "kind": "Pod", **pod} for pod in self._pods.all()]
+    async def _list(self, request: web.Request) -> web.Response:
+        node = self._node(request)
+        mine = (pod for pod in self._pods.all() if pod["spec"].get("nodeName") == node)
+        items = [{"apiVersion": "v1", "kind": "Pod", **pod} for pod in mine]
         document = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
         return web.Response(body=orjson.dumps(document), content_type="application/json")
 

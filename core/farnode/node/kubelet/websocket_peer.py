@@ -69,12 +69,19 @@ class Dialect:
             return None
 
 
-async def opened(request: web.Request, known: Sequence[str]) -> web.WebSocketResponse:
-    """Answers with the first protocol offered that is known, with none where none is offered; Invalid otherwise.
-    Compression is not negotiated: kubectl offers it without meaning to."""
+def agreed(request: web.Request, known: Sequence[str]) -> web.WebSocketResponse:
+    """To be prepared. It speaks the first protocol offered that is known, none where none is offered; Invalid
+    otherwise. Compression is not negotiated: kubectl offers it without meaning to."""
     if (offered := offered_protocols(request)) and not set(offered) & set(known):
         raise Invalid("", f"client supports {', '.join(offered)}, server accepts {', '.join(known)}")
     socket = web.WebSocketResponse(protocols=known, compress=False, max_msg_size=MESSAGE, timeout=CLOSING)
+    if not socket.can_prepare(request):
+        raise Invalid("", "unable to upgrade: the request is no handshake of a WebSocket (RFC 6455, 4.2.1)")
+    return socket
+
+
+async def opened(request: web.Request, known: Sequence[str]) -> web.WebSocketResponse:
+    socket = agreed(request, known)
     await socket.prepare(request)
     return socket
 
