@@ -103,7 +103,6 @@ class Transport:
                     raise failure(response.status, response.headers, await response.aread())
                 yield response.aiter_stream()
 
-
     @property
     def _headers(self) -> Headers:
         return [(b"Host", b"gateway"), *self.authorization]
