@@ -133,7 +133,11 @@ def _server(
     controllers: Mapping[str, Controller],
 ) -> KubeletServer:
     names = tuple(node.name for node in config.nodes)
-    return KubeletServer(
+
+    def metrics() -> str:
+        return render(controllers.values(), api.calls, events.dropped, len(server.streams))
+
+    server = KubeletServer(
         Directory(controllers),
         KubeletSettings(
             host=config.kubelet.listen.host,
@@ -143,9 +147,10 @@ def _server(
             anonymous=config.kubelet.anonymous,
         ),
         certificate.context,
-        lambda: render(controllers.values(), api.calls, events.dropped),
+        metrics,
         Reviews(api, names[0]),
     )
+    return server
 
 
 def _settings(node: VirtualNode) -> NodeSettings:

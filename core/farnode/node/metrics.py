@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
 from farnode.node.controller import Controller
 
 
-def render(controllers: Iterable[Controller], calls: Mapping[str, int], dropped: int) -> str:
-    """`calls` to the API server, by verb and resource; `dropped` Events."""
+def render(controllers: Iterable[Controller], calls: Mapping[str, int], dropped: int, streams: int) -> str:
+    """`calls` to the API server, by verb and resource; `dropped` Events; `streams` that are open."""
     phases: dict[tuple[str, str], int] = {}
     waiting: dict[str, int] = {}
     reachable: dict[str, int] = {}
@@ -25,6 +26,10 @@ def render(controllers: Iterable[Controller], calls: Mapping[str, int], dropped:
         *_by("farnode_node_api_calls_total", "counter", "Calls to the API server.", "call", calls),
         *_heading("farnode_node_events_dropped_total", "counter", "Events that were not written: too many at once."),
         f"farnode_node_events_dropped_total {dropped}",
+        *_heading("farnode_node_streams", "gauge", "Logs, exec, attach and port-forward sessions."),
+        f"farnode_node_streams {streams}",
+        *_heading("farnode_node_tasks", "gauge", "Of the process' event loop."),
+        f"farnode_node_tasks {len(asyncio.all_tasks())}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -19,6 +19,7 @@ from tests.faults.testimony import Testimony
 from tests.node.faults.administrator import ENDED
 from tests.node.faults.cluster import Cluster, Terms
 from tests.node.faults.turmoil import Turmoil, begun
+from tests.node.stack import NODE
 from tests.sites.site import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(280)]
@@ -30,21 +31,28 @@ DEEDS = ["node", "node", "gateway", "gateway", "runner", "apiserver", "etcd", "c
 MEDDLING = ["make", "make", "delete", "delete", "force", "force"]
 PAUSE = 2.0
 """Seconds between two deeds at most."""
+OPEN = ("farnode_node_tasks", "farnode_node_streams")
 SPARE = 4
-"""Descriptors that a process may have more than when it was new: connections come and go."""
+"""Of each that a process may have more than when it was new: connections come and go."""
+CUTS = {1: 15.0, 2: 15.0, 3: 60.0}
+"""Seconds, by round."""
 SITE = {"maxAttempts": 4, "pilots": {"cores": 8}}
 """Several pilots, so that a runner's death is not everybody's."""
 
 
 class Scene:
-    """`quiet`: descriptors of a node process that has nothing to do."""
+    """`quiet`: what a node process has open that has nothing to do."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.quiet = self.descriptors()
+        self.quiet = self.open()
 
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.cluster.nodes[0].pid}/fd").iterdir()))
+    def open(self) -> dict[str, int]:
+        """Descriptors, and of the event loop its tasks and streams."""
+        said = self.cluster.kubectl("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/metrics").stdout
+        found = dict(line.split(" ") for line in said.splitlines() if line.startswith(OPEN))
+        descriptors = len(list(Path(f"/proc/{self.cluster.nodes[0].pid}/fd").iterdir()))
+        return {"descriptors": descriptors, **{name: int(value) for name, value in found.items()}}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def scene() -> Iterator[Scene]:
 def test_every_pod_ends_once_whatever_befalls(scene: Scene, rng: random.Random, tmp_path: Path, number: int) -> None:
     cluster, testimony = scene.cluster, Testimony.at(tmp_path / "testimony")
     began = time.monotonic()
-    with Turmoil(cluster, testimony, rng, f"round-{number}") as turmoil:
+    with Turmoil(cluster, testimony, rng, f"round-{number}", CUTS[number]) as turmoil:
         turmoil.make(PODS)
         wait_until(lambda: begun(testimony, turmoil.made) > PODS / 2, "they run", PATIENCE)
         with Chaos(turmoil.acts, DEEDS + MEDDLING, rng, PAUSE) as chaos:
@@ -132,4 +140,9 @@ def _end(status: Any) -> tuple[Any, ...]:
 
 def test_nothing_is_left_open(scene: Scene) -> None:
     """A minute after the last call, connections that are kept for the next one are closed."""
-    wait_until(lambda: scene.descriptors() <= scene.quiet + SPARE, "its descriptors are closed", 120)
+    assert scene.quiet.keys() == {"descriptors", *OPEN}
+
+    def quiet() -> bool:
+        return all(count <= scene.quiet[name] + SPARE for name, count in scene.open().items())
+
+    wait_until(quiet, f"all is closed: {scene.open()}, at first {scene.quiet}", 120)

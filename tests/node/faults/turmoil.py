@@ -16,8 +16,6 @@ from tests.node.stack import NODE
 from tests.testbed.kubernetes.arguments import APISERVER, ETCD
 
 Json = dict[str, Any]
-CUT = 15.0
-"""Seconds."""
 AT_ONCE = 10
 """Pods that are made or deleted by one deed."""
 POLICIES = ("Never", "Never", "OnFailure")
@@ -27,12 +25,13 @@ SHORTEST, LONGEST = 8.0, 20.0
 class Turmoil:
     """A context manager: when it is left the link is whole. `made` by uid; `deleted` and `forced` are uids of it."""
 
-    def __init__(self, cluster: Cluster, testimony: Testimony, rng: random.Random, name: str) -> None:
+    def __init__(self, cluster: Cluster, testimony: Testimony, rng: random.Random, name: str, cut: float) -> None:
+        """`cut`: seconds that each cut lasts."""
         self.cluster, self.testimony = cluster, testimony
         self.made: dict[str, Json] = {}
         self.deleted: set[str] = set()
         self.forced: set[str] = set()
-        self._rng, self._name = rng, name
+        self._rng, self._name, self._seconds = rng, name, cut
         self._mending: threading.Timer | None = None
 
     def make(self, count: int) -> None:
@@ -77,7 +76,7 @@ class Turmoil:
 
     def _cut(self) -> None:
         self.cluster.link.cut()
-        self._mending = threading.Timer(CUT, self.cluster.link.mend)
+        self._mending = threading.Timer(self._seconds, self.cluster.link.mend)
         self._mending.start()
 
     def _delete(self, among: set[str], grace: int | None) -> None:
