@@ -56,6 +56,11 @@ def test_it_is_of_the_version_that_its_programs_were_built_from(plane: ControlPl
     assert said["serverVersion"]["minor"] == KUBERNETES.version.split(".")[1]
 
 
+def test_the_proxy_is_of_the_same_version(plane: ControlPlane) -> None:
+    said = subprocess.run([plane.programs / "kube-proxy", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"Kubernetes {KUBERNETES.version}\n"
+
+
 def test_helm_is_of_the_version_that_it_was_built_from() -> None:
     argv = [str(programs(HELM) / "helm"), "version", "--template={{.Version}}"]
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == HELM.version
