@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from farnode.errors import Denied, Invalid, Transient
 from farnode.node.kubelet.access import subject, trust
 from farnode.node.kubelet.settings import KubeletSettings
 from tests.client.live import program
-from tests.node.kubelet.serving import serving, trusted
+from tests.node.kubelet.serving import serving, trusted, until
 from tests.sites import EmbeddedSite
 from tests.testbed.kubernetes.authority import Authority
 
@@ -52,6 +53,33 @@ async def test_callers_without_anything(embedded_site: EmbeddedSite, authority: 
         kubelet.http.get("/pods") as answer,
     ):
         assert answer.status == 200
+
+
+async def test_an_authority_that_follows_another(
+    embedded_site: EmbeddedSite, authority: Authority, tmp_path: Path
+) -> None:
+    following = Authority(tmp_path)
+    following.issue("apiserver", "kube-apiserver-kubelet-client", ["system:masters"])
+    both = tmp_path / "both.crt"
+    both.write_bytes(authority.certificate.read_bytes())
+    tls = trusted(authority, "")
+    tls.load_cert_chain(tmp_path / "apiserver.crt", tmp_path / "apiserver.key")
+    async with serving(embedded_site, authority, client_ca=both, authority_every=0.05) as kubelet:
+
+        async def served() -> bool:
+            connector = aiohttp.TCPConnector(ssl=tls)
+            async with aiohttp.ClientSession(kubelet.url, connector=connector) as http:
+                try:
+                    async with http.get("/pods") as answer:
+                        return answer.status == 200
+                except aiohttp.ClientError:
+                    return False
+
+        assert not await served()
+        both.write_bytes(b"nothing that could be read")
+        await asyncio.sleep(0.1)
+        both.write_bytes(authority.certificate.read_bytes() + following.certificate.read_bytes())
+        await until(served, "it is trusted")
 
 
 async def test_a_certificate_of_somebody_else(

@@ -77,10 +77,20 @@ class KubeletServer:
         await runner.setup()
         try:
             await self._listen(runner)
-            await asyncio.get_running_loop().create_future()
+            await self._follow_authority()
         finally:
             await self.streams.close()
             await runner.cleanup()
+
+    async def _follow_authority(self) -> None:
+        """Whom the callers' authority has joined to its file since is trusted, too. Whom it took out is until the next
+        process: OpenSSL forgets nobody."""
+        while True:
+            await asyncio.sleep(self._settings.authority_every)
+            try:
+                trust(self._tls, self._settings)
+            except Invalid as error:
+                log.warning("%s", error)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         ports = {}

@@ -18,6 +18,8 @@ class KubeletSettings:
     port: int = 10250
     client_ca: Path | None = None
     """Certificates (PEM) of whoever signs the API server's client certificate."""
+    authority_every: float = 60.0
+    """Seconds between two readings of `client_ca`: authorities are replaced while both are in the file."""
     anonymous: bool = False
     """Serve callers that show nothing, too."""
     streams: int = 1000

@@ -191,7 +191,11 @@ class Presence:
         else:
             if self.node["metadata"]["uid"] != self._ours:
                 await self._check(self.node)
-            await self._update(self.node)
+            try:
+                await self._update(self.node)
+            except NotFound:  # before the watch told so, or where a late answer came after it did
+                self._miss()
+                return
         self._said = asyncio.get_running_loop().time()
 
     async def _update(self, node: Json) -> None:
