@@ -83,7 +83,7 @@ def alive(pid: int) -> bool:
 
 async def until(holds: Callable[[], object]) -> None:
     """Wait for another process; there is no event of it to wait for."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.005)
 

@@ -120,13 +120,15 @@ def deleted_while_it_waits(stage: Stage) -> None:
         found = list(map(stage.now, pods))
         return {phase: [pod for pod in found if pod.phase == phase] for phase in ("Pending", "Running")}
 
-    wait_until(lambda: by_phase()["Running"], "one has got its GPUs", stage.site.patience)
-    waiting = by_phase()["Pending"][0]
-    assert waiting.message, story(waiting)
-    stage.client.delete(waiting)
-    waiting = stage.client.wait(waiting)
-    assert (waiting.phase, waiting.reason, waiting.attempt) == ("Failed", "Deleted", 0), story(waiting)
-    stage.client.delete(pods, grace=0)
+    try:
+        wait_until(lambda: len(by_phase()["Running"]) == stage.site.nodes, "all but one run", stage.site.patience)
+        (waiting,) = by_phase()["Pending"]
+        assert waiting.message, story(waiting)
+        stage.client.delete(waiting)
+        waiting = stage.client.wait(waiting)
+        assert (waiting.phase, waiting.reason, waiting.attempt) == ("Failed", "Deleted", 0), story(waiting)
+    finally:
+        stage.client.delete(pods, grace=0)
     for pod in map(stage.client.wait, pods):
         assert pod.phase == "Failed", story(pod)
 
