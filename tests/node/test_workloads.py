@@ -152,7 +152,12 @@ def test_a_job_does_not_count_pods_whose_allocation_was_lost(stack: Stack, kubec
 def _lose_allocation(stack: Stack, pod: str) -> None:
     """Kills all that is there of the allocation in which a pod runs: the site's batch system finds it ended."""
     with stack.site.client(ADMIN) as client:
-        (nonce,) = {each["nonce"] for each in client.site()["allocations"] if pod in each["running"]}
+
+        def nonces() -> set[str]:
+            return {each["nonce"] for each in client.site()["allocations"] if pod in each["running"]}
+
+        wait_until(nonces, f"{pod} is seen in its allocation")
+        (nonce,) = nonces()
     for each in stack.site.processes():
         if nonce == each.environ.get(MARK) or any(nonce in word for word in each.cmdline):
             with suppress(ProcessLookupError):
