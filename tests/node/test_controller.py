@@ -337,8 +337,8 @@ async def _own_identity(live: Live, plane: ControlPlane) -> None:
     identity = plane.identity(f"system:node:{live.namespace}", ["system:nodes"])
     async with KubeApi(Connection(identity)) as api:
         controller = _controller(api, AsyncClient(Site("nowhere", "unix:/nowhere")), live.namespace)
-        found = await controller._present(*where)
+        found = await controller._objects.present(*where)
         assert found is not None
         assert (found["kind"], found["metadata"]["uid"]) == ("Pod", metadata["uid"])
         await live.api.delete(live.path("pods", metadata["name"]), grace=0)
-        assert await controller._present(*where) is None
+        assert await controller._objects.present(*where) is None

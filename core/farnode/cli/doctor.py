@@ -6,20 +6,14 @@ from pathlib import Path
 
 import click
 
+from farnode.cli.configured import configured
 from farnode.errors import Invalid
 
 _MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The gateway's configuration.",
-)
+@configured("The gateway's")
 def doctor(path: Path) -> None:
     """Examine a site before its gateway is started: what works, what does not, what to do. Exit 1 when something fails.
 

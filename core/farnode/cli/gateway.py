@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from farnode.cli import inventory, tables
+from farnode.cli.configured import configured
 from farnode.cli.connection import BRIEF, run
 from farnode.cli.settings import Settings
 from farnode.client.aio import AsyncClient
@@ -18,7 +19,7 @@ from farnode.errors import FarnodeError, Invalid
 from farnode.model.api import SiteView
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+_configured = configured("The gateway's")
 
 
 @click.group()
@@ -33,17 +34,6 @@ def gateway() -> None:
     farnode gateway drain -c gateway.yaml
     farnode gateway stop --all -c gateway.yaml
     """
-
-
-def _configured(command: F) -> F:
-    return click.option(
-        "-c",
-        "--config",
-        "path",
-        required=True,
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="The gateway's configuration.",
-    )(command)
 
 
 @gateway.command()

@@ -6,18 +6,12 @@ from pathlib import Path
 
 import click
 
+from farnode.cli.configured import configured
 from farnode.errors import Invalid
 
 
 @click.command()
-@click.option(
-    "-c",
-    "--config",
-    "path",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The nodes' configuration.",
-)
+@configured("The nodes'")
 @click.option("--address", metavar="IP", help="Where the API server reaches the kubelet API; else kubelet.address.")
 def node(path: Path, address: str | None) -> None:
     """Show sites to a Kubernetes cluster as virtual nodes, until SIGTERM or Ctrl-C; pods go on without it.

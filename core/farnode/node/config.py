@@ -1,5 +1,6 @@
 """The node's configuration: one YAML file.
 
+kubelet: {clientCaFile: kubelet-client-ca.crt}
 nodes:
   - name: vega
     site: {url: "https://login.example.org:8443", tokenFile: vega.token, fingerprint: "3f:9a:…"}

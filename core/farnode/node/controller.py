@@ -12,16 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from farnode.client.watching import Listing
-from farnode.errors import Denied, FarnodeError, Invalid, NotFound, Transient
+from farnode.errors import Denied, FarnodeError, Invalid, Transient
 from farnode.model.api import EventView, SiteView, Verdict
 from farnode.node import reconcile, tracing
 from farnode.node.events import Events
 from farnode.node.inputs import InputSource, Missing
 from farnode.node.kube.api import KubeApi
-from farnode.node.kube.failures import Conflict
 from farnode.node.kube.watch import Gone, Listed, Put, reflect
 from farnode.node.mirror import Entry, Held, Json, Mirror
+from farnode.node.podobjects import PodObjects
 from farnode.node.pods.bundle import Found, bundle
+from farnode.node.pods.publishing import ENDED
 from farnode.node.presence.keeper import Presence
 from farnode.node.site import LOOK_EVERY, SiteLink
 from farnode.node.workqueue import WorkQueue
@@ -72,6 +73,7 @@ class Controller:
         self._traces = traces
         self._terms = reconcile.Terms(absence)
         self._inputs = InputSource(api, self._inputs_changed, clock)
+        self._objects = PodObjects(api, self.mirror, clock)
         self._queue = WorkQueue()
         self._offers: Any = None
         self._looked = asyncio.Event()
@@ -240,9 +242,9 @@ class Controller:
             case reconcile.End(grace, purge):
                 await self._end(entry, grace, purge)
             case reconcile.Remove():
-                await self._remove(entry)
+                await self._objects.remove(entry)
             case reconcile.Confirm():
-                await self._confirm(entry)
+                await self._objects.confirm(entry)
 
     async def _offer(self, entry: Entry) -> None:
         pod = entry.pod
@@ -307,7 +309,7 @@ class Controller:
 
     async def _publish(self, entry: Entry, patch: Json) -> None:
         try:
-            await self._write(entry, "/status", patch)
+            await self._objects.write(entry, "/status", patch)
         except Invalid as error:
             pod = entry.pod
             if pod is None or "deletionTimestamp" not in pod["metadata"]:
@@ -328,37 +330,10 @@ class Controller:
 
     async def _tolerate(self, entry: Entry, patch: Json) -> None:
         try:
-            await self._write(entry, "", patch)
+            await self._objects.write(entry, "", patch)
         except (Denied, Invalid) as error:
             log.warning("pod %s will be evicted when its node's process is away for long: %s", entry.uid, error)
         entry.tolerates = True
-
-    async def _write(self, entry: Entry, resource: str, patch: Json) -> None:
-        """Another pod of the same name, or none, is as good as done."""
-        pod = entry.pod
-        if pod is None:
-            return
-        try:
-            self.mirror.put_pod(await self._api.patch(_path(pod) + resource, patch), self._clock())
-        except (NotFound, Conflict, Denied) as error:
-            await self._missed(entry, pod, error)
-
-    async def _missed(self, entry: Entry, pod: Json, error: FarnodeError) -> None:
-        """A write that met another object: what is there now is asked for. Denied is also what a node's own identity
-        hears of a pod of that name on another node."""
-        log.debug("pod %s: %s", entry.uid, error)
-        if await self._look(pod):
-            raise error if isinstance(error, Denied) else Transient(str(error))
-
-    async def _look(self, pod: Json) -> bool:
-        """Whether its object is there; the mirror then has it as it is."""
-        metadata = pod["metadata"]
-        now = await self._present(metadata["uid"], metadata["namespace"], metadata["name"])
-        if now is None:
-            self.mirror.remove_pod(pod)
-        else:
-            self.mirror.put_pod(now, self._clock())
-        return now is not None
 
     async def _end(self, entry: Entry, grace: int | None, purge: bool) -> None:
         verdict = await self.link.end(entry.uid, grace, purge)
@@ -370,43 +345,10 @@ class Controller:
             entry.offered = True
         entry.unsure = False
 
-    async def _remove(self, entry: Entry) -> None:
-        pod = entry.pod
-        if pod is None:
-            return
-        try:
-            await self._api.delete(_path(pod), uid=entry.uid, grace=0)
-        except (NotFound, Conflict, Denied) as error:
-            await self._missed(entry, pod, error)
-        else:
-            if pod["metadata"].get("finalizers"):
-                await self._look(pod)
-            else:
-                self.mirror.remove_pod(pod)
-
-    async def _confirm(self, entry: Entry) -> None:
-        """By its name, which the site knows; another uid there is another pod."""
-        view = entry.view
-        if view is None:
-            return
-        there = await self._present(entry.uid, view["namespace"], view["name"])
-        if there is None:
-            entry.gone = True
-        else:
-            self.mirror.put_pod(there, self._clock())
-
-    async def _present(self, uid: str, namespace: str, name: str) -> Json | None:
-        """The object as it is; None when it is gone, or another has its name. It is listed: to a node's own identity
-        `get` of what is gone is denied (Kubernetes, "Using Node Authorization")."""
-        query = {"fieldSelector": f"spec.nodeName={self.mirror.node},metadata.name={name}"}
-        found = await self._api.get(f"/api/v1/namespaces/{namespace}/pods", query)
-        there = next((pod for pod in found["items"] if pod["metadata"]["uid"] == uid), None)
-        return None if there is None else {"apiVersion": "v1", "kind": "Pod", **there}
-
     def _tell(self, entry: Entry) -> None:
         """What the site noted becomes Events."""
         view, pod = entry.view, entry.pod
-        if (view or {}).get("ended") or (pod or {}).get("status", {}).get("phase") in reconcile.ENDED:
+        if (view or {}).get("ended") or (pod or {}).get("status", {}).get("phase") in ENDED:
             self._inputs.release(entry.uid)
         if view is None or pod is None:
             return
@@ -421,7 +363,3 @@ class Controller:
 def _skew(measured: float, before: float) -> float:
     """Whole seconds, and as they were unless the clocks have parted: each other value would be news of every pod."""
     return before if abs(measured - before) < APART else float(round(measured))
-
-
-def _path(pod: Json) -> str:
-    return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"

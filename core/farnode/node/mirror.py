@@ -32,8 +32,8 @@ class Held:
 
 @dataclass(slots=True)
 class Entry:
-    """One pod. `since`: when it was first seen. `ending`: the grace with which the site was told to end it, None for
-    the pod's own. Times are seconds since the epoch."""
+    """One pod. `since`: when it was first seen. `version` and `phase` are those of the API server's object. Times are
+    seconds since the epoch."""
 
     uid: str
     since: float
@@ -56,7 +56,7 @@ class Entry:
     inputs: int = 0
     """The newest version of them that the site was heard to have."""
     ended_by: list[int | None] = field(default_factory=list)
-    """The graces with which the site was told to end it."""
+    """The graces with which the site was told to end it, None for the pod's own."""
     purged: bool = False
     accepted: float = 0.0
     """When the site took it from this process."""

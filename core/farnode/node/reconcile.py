@@ -17,12 +17,11 @@ from typing import Any
 
 from farnode.model.api import PodView
 from farnode.node.mirror import Entry, Held
-from farnode.node.pods.publishing import failed, patch, published, waiting
+from farnode.node.pods.publishing import ENDED, failed, patch, published, waiting
 from farnode.node.pods.refusal import rejected, replaced_for_ever
 from farnode.node.pods.tolerations import tolerated
 
 Json = dict[str, Any]
-ENDED = ("Succeeded", "Failed")
 SETTLE = 1.0
 """Seconds before it is told that a pod waits: most do not wait so long, and each telling is a call."""
 WORDS_EVERY = 10.0
@@ -30,11 +29,10 @@ WORDS_EVERY = 10.0
 LASTING = 30.0
 """Seconds a pod is there before what only lasting ones need is seen to: that it outlasts its node's process, and, where
 another process handed it over, that changes of what it refers to are heard of."""
-
-REMOVES_ITSELF = 10.0
-"""Seconds the API server has for it; it is asked to where it did not."""
 ADOPTION = 120
 """Seconds over which a new process does the latter, pod by pod."""
+REMOVES_ITSELF = 10.0
+"""Seconds the API server has to remove an object without grace; then it is asked to."""
 
 
 @dataclass(frozen=True, slots=True)
